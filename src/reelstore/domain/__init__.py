@@ -1,0 +1,1 @@
+"""The words of the domain as values and rules: no I/O, no clock, no environment, no global randomness."""
