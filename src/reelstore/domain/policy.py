@@ -50,9 +50,7 @@ class Policy:
         if not 1 <= self.copies <= COPIES_MAX:
             raise InvalidInput(f"copies must be 1 to {COPIES_MAX}, not {self.copies}", field="copies")
         if not 1 <= self.copies_min <= self.copies:
-            raise InvalidInput(
-                f"copies_min must be 1 to {self.copies}, not {self.copies_min}", field="copies_min"
-            )
+            raise InvalidInput(f"copies_min must be 1 to {self.copies}, not {self.copies_min}", field="copies_min")
         if not CHUNK_SIZE_BYTES_MIN <= self.chunk_size_bytes <= CHUNK_SIZE_BYTES_MAX:
             raise InvalidInput(
                 f"chunk_size_bytes must be {CHUNK_SIZE_BYTES_MIN} to {CHUNK_SIZE_BYTES_MAX}",

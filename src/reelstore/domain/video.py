@@ -66,7 +66,7 @@ class Video:
 
 
 def check_text(text: str, *, field: str, bytes_max: int, lines: bool = False, empty: bool = True) -> str:
-    """Return user text in NFC form, checked: UTF-8 length, no control characters, no lone surrogates.
+    """Return user text as it is, once checked: UTF-8 length, no control characters, no lone surrogates.
 
     Args:
         text: what the user gave.
@@ -78,11 +78,8 @@ def check_text(text: str, *, field: str, bytes_max: int, lines: bool = False, em
     Raises:
         InvalidInput: the text breaks one of the rules; a retry does not help.
     """
-    text = unicodedata.normalize("NFC", text)
     allowed = "\n\t\r" if lines else ""
-    if any(
-        unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed for character in text
-    ):
+    if any(unicodedata.category(character) in {"Cc", "Cs"} and character not in allowed for character in text):
         raise InvalidInput(f"{field} must not hold control characters", field=field)
     if len(text.encode()) > bytes_max:
         raise InvalidInput(f"{field} is longer than {bytes_max} bytes of UTF-8", field=field)

@@ -1,0 +1,1 @@
+"""Storage servers: the places that keep shards, behind one small port."""

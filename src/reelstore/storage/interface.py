@@ -1,0 +1,178 @@
+"""The port of a storage server, and its optional capabilities.
+
+`tests/contract/test_storage.py` is the definition: every driver and every stand-in passes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from reelstore.domain.chunk import ShardName
+
+ByteString = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Say whose a place is (rule 12 of the storage protocol); kept inside the place itself.
+
+    Args:
+        cluster: the cluster's id.
+        server: the server's name in that cluster.
+        generation: the identity of the metadata database that owns it.
+        delete_rounds: how many rounds of deletes that database had begun when it last wrote here.
+    """
+
+    cluster: str
+    server: str
+    generation: str
+    delete_rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardEntry:
+    """One shard of a listing.
+
+    Args:
+        name: the shard.
+        size_bytes: what is stored, which a torn or truncated shard has wrong.
+        changed_ns: a time at which the stored bytes were last touched, on the server's own clock and comparable only
+            with other values of the same server; None where the server cannot tell.
+    """
+
+    name: ShardName
+    size_bytes: int
+    changed_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Say how full a server is, in bytes; `free_bytes` is what it would still take, above its reserve."""
+
+    capacity_bytes: int
+    used_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """Something in a server's place that is not a shard; it is left alone."""
+
+    path: str
+    reason: str
+
+
+class StorageServer(Protocol):
+    """Keep shards under names that are used once.
+
+    All methods may raise `ServerUnavailable` (a retry can help) and `ServerRefused` (the place is not, or no longer,
+    the one that was attached; a retry alone does not help). No other error of a library or of the system leaves a driver.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the server's name in the cluster."""
+        ...
+
+    async def attach(self, marker: Marker, *, claim: bool) -> Marker:
+        """Open the place and prove whose it is, before anything else is called.
+
+        Args:
+            marker: whose it should be: its cluster and server are compared.
+            claim: take a place without a marker by writing this one. Without it such a place is refused, so that an
+                unmounted disk is never filled. A place that already bears the same cluster and server is accepted
+                either way, so that a claim that crashed can be repeated.
+
+        Returns:
+            the marker found (or just written), with its generation and delete rounds.
+
+        Raises:
+            ServerRefused: the marker is missing, unreadable or another's.
+            ServerUnavailable: the place cannot be opened, or another process holds it.
+        """
+        ...
+
+    async def check(self) -> Marker:
+        """Prove that the attached place is still there and still ours; return its marker as it is now."""
+        ...
+
+    async def record_delete_rounds(self, rounds: int) -> None:
+        """Write the count of delete rounds into the marker, durably; never lowers it."""
+        ...
+
+    async def put(self, name: ShardName, data: ByteString) -> None:
+        """Store a shard whole, or not at all; durable on return. The same name again replaces the bytes atomically.
+
+        Raises:
+            ServerFull: no room above the reserve; nothing was changed.
+        """
+        ...
+
+    async def get(self, name: ShardName, start: int = 0, stop: int | None = None) -> bytes:
+        """Return bytes `[start, stop)` of a shard, unverified; fewer when the shard is shorter.
+
+        Raises:
+            ShardMissing: the server answers and has no such shard.
+        """
+        ...
+
+    async def stat(self, name: ShardName) -> ShardEntry | None:
+        """Return the shard's entry, or None when the server answers and has no such shard."""
+        ...
+
+    async def delete(self, name: ShardName) -> bool:
+        """Remove a shard; return whether it was there. Deleting what is not there is fine."""
+        ...
+
+    def list(self, policy: str, start: bytes, stop: bytes | None) -> AsyncIterator[ShardEntry]:
+        """Yield the policy's shards whose digest is in `[start, stop)` (None: to the end), each once, in no order.
+
+        A shard that is stored before the call and not deleted during it is in the listing (a bucket may fall short of
+        this; nothing relies on it for safety). Files that are no shards are passed over.
+        """
+        ...
+
+    async def find(self, policy: str, digest: bytes) -> Sequence[ShardEntry]:
+        """Return all shards of one digest, whatever their chunk, slot and tenure."""
+        ...
+
+    async def usage(self) -> Usage:
+        """Return how full the server is; cheap enough to be called every few seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the driver holds; calling it again is fine."""
+        ...
+
+
+@runtime_checkable
+class Quarantining(Protocol):
+    """Can set a copy of suspect bytes aside (rule 9: a copy, never a move)."""
+
+    async def set_aside(self, name: ShardName) -> None:
+        """Keep a copy of what is stored under the name for an operator to look at; bounded, oldest dropped first."""
+        ...
+
+
+@runtime_checkable
+class Verifying(Protocol):
+    """Can hash a shard where it lies, so that its bytes need not travel."""
+
+    async def digest(self, name: ShardName) -> bytes:
+        """Return the BLAKE3 digest of the stored bytes, read from the medium anew.
+
+        Raises:
+            ShardMissing: the server answers and has no such shard.
+        """
+        ...
+
+
+@runtime_checkable
+class StrayReporting(Protocol):
+    """Can tell what lies in its place that is not a shard."""
+
+    async def strays(self, limit: int) -> Sequence[Stray]:
+        """Return up to `limit` files that are ignored, each with the reason."""
+        ...
