@@ -1,0 +1,46 @@
+# Recipes for developers; `just` comes with `just setup`'s environment (.venv/bin/just), or from your system.
+
+set positional-arguments
+
+export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Make or update the developers' environment, .venv, from requirements/dev.txt.
+setup:
+    scripts/environment.sh .venv requirements/dev.txt
+
+# Everything that CI checks: linters, types, import contracts, all tests.
+check:
+    ./run_tests.sh
+
+# Run tests: all, or what pytest is told.
+test *arguments:
+    pytest -n 2 --dist loadgroup "$@"
+
+# Format, and mend what can be mended without asking.
+fmt:
+    ruff check --fix-only --quiet
+    ruff format
+
+# Serve from ./data, and start again whenever the code changes.
+dev *arguments:
+    reelstore serve --data data --reload "$@"
+
+# Explore the model of the storage protocol for long; `just model --help` says how.
+model *arguments:
+    python -m tests.model "$@"
+
+# Measure; benchmarks/README.md explains each figure.
+bench *arguments:
+    python -m benchmarks "$@"
+
+# Write the golden files anew, after a format has changed on purpose.
+golden *arguments:
+    pytest tests/golden --update-golden "$@"
+
+# Lock the dependencies: keeps the present versions; `just lock --upgrade` takes the newest.
+lock *arguments:
+    scripts/lock.sh "$@"
