@@ -192,7 +192,7 @@ class FileRepository(Protocol):
         ...
 
     async def delete(self, file_id: str) -> bool:
-        """Remove a file with its chunk map; return whether it was there. The chunks' rows stay, in order of id locked."""
+        """Remove a file with its chunk map; return whether it was there. The chunks' rows stay."""
         ...
 
     async def expired(self, now: datetime, *, limit: int) -> Sequence[str]:

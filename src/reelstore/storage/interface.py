@@ -68,7 +68,8 @@ class StorageServer(Protocol):
     """Keep shards under names that are used once.
 
     All methods may raise `ServerUnavailable` (a retry can help) and `ServerRefused` (the place is not, or no longer,
-    the one that was attached; a retry alone does not help). No other error of a library or of the system leaves a driver.
+    the one that was attached; a retry alone does not help). No other error of a library or of the system leaves a
+    driver.
     """
 
     @property
