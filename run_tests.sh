@@ -37,7 +37,7 @@ if [ $# -gt 0 ]; then exec pytest "$@"; fi
 step "ruff check" ruff check --quiet
 step "ruff format" ruff format --quiet --check
 step "mypy" mypy --no-error-summary
-step "lint-imports" lint-imports --no-cache
+step "lint-imports" lint-imports --no-cache --no-logo
 step "shellcheck" shellcheck run_app.sh run_tests.sh .ci/run scripts/*.sh
 step "hadolint" hadolint Dockerfile
 if [ ${#failed[@]} -gt 0 ]; then printf '== failed so far: %s\n' "${failed[*]}"; fi
