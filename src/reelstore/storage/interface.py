@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from reelstore.domain.chunk import ShardName
+from reelstore.domain.errors import InvalidInput
 
 ByteString = bytes | bytearray | memoryview
 
@@ -116,6 +117,8 @@ class StorageServer(Protocol):
 
         Raises:
             ShardMissing: the server answers and has no such shard.
+            ShardCorrupt: the medium cannot give the bytes back (a bad sector): a retry does not help, a repair does.
+            InvalidInput: not `0 <= start <= stop`.
         """
         ...
 
@@ -166,6 +169,7 @@ class Verifying(Protocol):
 
         Raises:
             ShardMissing: the server answers and has no such shard.
+            ShardCorrupt: the medium cannot give the bytes back.
         """
         ...
 
@@ -177,3 +181,13 @@ class StrayReporting(Protocol):
     async def strays(self, limit: int) -> Sequence[Stray]:
         """Return up to `limit` files that are ignored, each with the reason."""
         ...
+
+
+def check_span(start: int, stop: int | None) -> None:
+    """Check that `[start, stop)` is a span of bytes (None: to the end).
+
+    Raises:
+        InvalidInput: not `0 <= start <= stop`; a retry does not help.
+    """
+    if start < 0 or (stop is not None and stop < start):
+        raise InvalidInput(f"not a span of bytes: [{start}, {stop})", field="range")

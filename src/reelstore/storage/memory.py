@@ -1,0 +1,179 @@
+"""The memory driver: shards in a dictionary, for tests, simulations and `--memory`."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+
+from blake3 import blake3
+
+from reelstore.domain.chunk import ShardName
+from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
+from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage, check_span
+
+CAPACITY_BYTES_DEFAULT = 4 * 1024**3
+QUARANTINED_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    data: bytes
+    changed_ns: int
+
+
+class MemoryServer:
+    """Keep shards in this process; they are gone when it ends.
+
+    See `StorageServer`, `Quarantining` and `Verifying`. Differs in that nothing is durable, and that no call waits:
+    each one happens at once, so that a simulation alone decides what overlaps. Its time is a count of changes. Closing
+    keeps the shards: the server may be attached again, like a machine that comes back.
+
+    Args:
+        name: the server's name in the cluster.
+        capacity_bytes: what it takes at most, 4 GiB by default.
+    """
+
+    def __init__(self, name: str, *, capacity_bytes: int | None = None) -> None:
+        self._name = name
+        self._capacity_bytes = CAPACITY_BYTES_DEFAULT if capacity_bytes is None else capacity_bytes
+        self._marker: Marker | None = None
+        self._attached = False
+        self._stored: dict[ShardName, _Stored] = {}
+        self._names: list[ShardName] = []  # sorted: by policy, then digest, so that a listing costs what it yields
+        self._used_bytes = 0
+        self._changes = count(1)
+        self._quarantine: deque[tuple[ShardName, bytes]] = deque(maxlen=QUARANTINED_MAX)
+
+    @property
+    def name(self) -> str:
+        """See `StorageServer`."""
+        return self._name
+
+    @property
+    def quarantine(self) -> Sequence[tuple[ShardName, bytes]]:
+        """Return the copies that were set aside, oldest first."""
+        return tuple(self._quarantine)
+
+    async def attach(self, marker: Marker, *, claim: bool) -> Marker:
+        """See `StorageServer`."""
+        if self._marker is None:
+            if not claim:
+                raise ServerRefused("the memory has no marker: it is empty, as after a restart", server=self._name)
+            self._marker = marker
+        if (self._marker.cluster, self._marker.server) != (marker.cluster, marker.server):
+            raise ServerRefused(
+                f"the marker is that of server {self._marker.server!r} of cluster {self._marker.cluster}",
+                server=self._name,
+            )
+        self._attached = True
+        return self._marker
+
+    async def check(self) -> Marker:
+        """See `StorageServer`."""
+        return self._require_attached()
+
+    async def record_delete_rounds(self, rounds: int) -> None:
+        """See `StorageServer`."""
+        marker = self._require_attached()
+        self._marker = replace(marker, delete_rounds=max(rounds, marker.delete_rounds))
+
+    async def put(self, name: ShardName, data: ByteString) -> None:
+        """See `StorageServer`."""
+        self._require_attached()
+        copied = bytes(data)
+        present = self._stored.get(name)
+        used_bytes = self._used_bytes + len(copied) - (len(present.data) if present else 0)
+        if used_bytes > self._capacity_bytes:
+            raise ServerFull(f"the capacity of {self._capacity_bytes} bytes is used up", server=self._name)
+        if present is None:
+            insort(self._names, name)
+        self._stored[name] = _Stored(copied, next(self._changes))
+        self._used_bytes = used_bytes
+
+    async def get(self, name: ShardName, start: int = 0, stop: int | None = None) -> bytes:
+        """See `StorageServer`."""
+        check_span(start, stop)
+        return self._require_shard(name).data[start:stop]
+
+    async def stat(self, name: ShardName) -> ShardEntry | None:
+        """See `StorageServer`."""
+        self._require_attached()
+        return self._entry(name)
+
+    async def delete(self, name: ShardName) -> bool:
+        """See `StorageServer`."""
+        self._require_attached()
+        stored = self._stored.pop(name, None)
+        if stored is None:
+            return False
+        del self._names[bisect_left(self._names, name)]
+        self._used_bytes -= len(stored.data)
+        return True
+
+    async def list(self, policy: str, start: bytes, stop: bytes | None) -> AsyncIterator[ShardEntry]:
+        """See `StorageServer`."""
+        self._require_attached()
+        for name in self._slice(policy, start, stop):
+            entry = self._entry(name)
+            if entry is not None:
+                yield entry
+
+    async def find(self, policy: str, digest: bytes) -> Sequence[ShardEntry]:
+        """See `StorageServer`."""
+        self._require_attached()
+        entries = (self._entry(name) for name in self._slice(policy, digest, digest + b"\0"))
+        return [entry for entry in entries if entry is not None]
+
+    async def usage(self) -> Usage:
+        """See `StorageServer`."""
+        self._require_attached()
+        return Usage(self._capacity_bytes, self._used_bytes, max(0, self._capacity_bytes - self._used_bytes))
+
+    async def close(self) -> None:
+        """See `StorageServer`."""
+        self._attached = False
+
+    async def set_aside(self, name: ShardName) -> None:
+        """See `Quarantining`."""
+        self._require_attached()
+        if name in self._stored:
+            self._quarantine.append((name, self._stored[name].data))
+
+    async def digest(self, name: ShardName) -> bytes:
+        """See `Verifying`."""
+        return blake3(self._require_shard(name).data).digest()
+
+    def _require_attached(self) -> Marker:
+        if not self._attached or self._marker is None:
+            raise ServerUnavailable("the server is not attached", server=self._name)
+        return self._marker
+
+    def _require_shard(self, name: ShardName) -> _Stored:
+        self._require_attached()
+        try:
+            return self._stored[name]
+        except KeyError:
+            raise ShardMissing(f"no shard {name}", server=self._name) from None
+
+    def _entry(self, name: ShardName) -> ShardEntry | None:
+        stored = self._stored.get(name)
+        return None if stored is None else ShardEntry(name, len(stored.data), stored.changed_ns)
+
+    def _slice(self, policy: str, start: bytes, stop: bytes | None) -> Sequence[ShardName]:
+        first = bisect_left(self._names, (policy, start), key=_by_digest)
+        if stop is None:
+            last = bisect_left(self._names, policy + "\0", key=_by_policy)
+        else:
+            last = bisect_left(self._names, (policy, stop), key=_by_digest)
+        return self._names[first:last]
+
+
+def _by_digest(name: ShardName) -> tuple[str, bytes]:
+    return name.policy, name.digest
+
+
+def _by_policy(name: ShardName) -> str:
+    return name.policy
