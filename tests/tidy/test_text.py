@@ -18,7 +18,8 @@ A_REASON = re.compile(r"[^\W\d]{2,}\W+[^\W\d]")  # at least two words
 
 # Written so that the pattern is not itself what it looks for.
 REGISTRY_HOST = re.compile(
-    r"\b(?:py[p]i|python[h]osted|npm[j]s|crates|maven|[g]olang|yarn[p]kg|debian|docker|ghcr)[.](?:org|io|com)\b",
+    r"\b(?:(?:py[p]i|python[h]osted|maven|proxy[.]golang|deb[.]debian)[.]org|npm[j]s[.](?:org|com)"
+    r"|yarn[p]kg[.]com|(?:crates|ghcr|docker)[.]io)\b",
     re.IGNORECASE,
 )
 MACHINE_PATH = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users)/\w")
