@@ -1,0 +1,146 @@
+"""What lies between two tables, as values: who sends how many shards to whom, and what to warn of.
+
+Counted in shards of partitions; a service prices them in bytes. The old table is where shards *are*: the effective
+one while a change is still being carried out, otherwise the newest ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reelstore.domain.errors import InvalidRing
+from reelstore.placement.members import Member, in_order, live_members, spread_cap
+from reelstore.placement.quota import fair_shares, shards_held
+from reelstore.placement.ring import VACANT, Ring
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Say that `shards` partitions' worth of one slot each go from `source` to `target`.
+
+    `source` is `VACANT` where nobody held the slot: the shard is made from the others of its row.
+    """
+
+    source: int
+    target: int
+    shards: int
+
+
+class WarningKind(StrEnum):
+    """What a topology cannot give."""
+
+    TOO_FEW_SERVERS = "too-few-servers"
+    ZONE_LOSS_LOSES_DATA = "zone-loss-loses-data"
+    UNUSABLE_CAPACITY = "unusable-capacity"
+
+
+@dataclass(frozen=True, slots=True)
+class PlacementWarning:
+    """Say what a topology cannot give, for people to read before they apply it.
+
+    Args:
+        kind: for programs.
+        message: for people.
+        servers: the numbers of the servers it is about; none when it is about all of them.
+    """
+
+    kind: WarningKind
+    message: str
+    servers: tuple[int, ...] = ()
+
+
+def moves(old: Ring, new: Ring) -> tuple[Move, ...]:
+    """Return the shards that each pair of servers hands over, ordered by source and target.
+
+    A shard counts when its server holds none of the partition in the old table. Its source is the server that held
+    the same slot: with erasure coding it alone has the same fragment.
+
+    Raises:
+        InvalidRing: the tables are of different widths, or the new one has fewer partitions; a retry does not help.
+    """
+    before, entered = _compared(old, new)
+    pairs, counts = np.unique(np.stack([before[entered], new.slots[entered]], axis=1), axis=0, return_counts=True)
+    return tuple(
+        Move(source, target, shards) for (source, target), shards in zip(pairs.tolist(), counts.tolist(), strict=True)
+    )
+
+
+def moved_shards(old: Ring, new: Ring) -> int:
+    """Return how many shards move: the sum over `moves`.
+
+    Raises:
+        InvalidRing: as `moves`.
+    """
+    return int(np.count_nonzero(_compared(old, new)[1]))
+
+
+def lower_bound(old: Ring, new: Ring) -> int:
+    """Return a number of shards below which no change can reach the new table's loads, zones left aside.
+
+    Each server must receive at least what it will hold beyond what it holds.
+
+    Raises:
+        InvalidRing: as `moves`.
+    """
+    held_before, held_after = shards_held(_compared(old, new)[0]), shards_held(new.slots)
+    return sum(max(0, shards - held_before.get(number, 0)) for number, shards in held_after.items())
+
+
+def warnings(members: Iterable[Member], *, width: int, losses_tolerated: int) -> tuple[PlacementWarning, ...]:
+    """Return what a set of servers cannot give to a policy.
+
+    Args:
+        members: the servers of the new ring.
+        width: shards of a chunk.
+        losses_tolerated: how many of them may be lost: n − 1 for `replicated(n)`, m for `erasure(k, m)`.
+    """
+    ordered = in_order(members)
+    live = live_members(ordered)
+    found: list[PlacementWarning] = []
+    if len(live) < width:
+        found.append(
+            PlacementWarning(
+                WarningKind.TOO_FEW_SERVERS,
+                f"{len(live)} of {width} shards can be placed: there are too few servers",
+            )
+        )
+    cap = spread_cap(ordered, width)
+    if live and cap > losses_tolerated:
+        found.append(
+            PlacementWarning(
+                WarningKind.ZONE_LOSS_LOSES_DATA,
+                f"a zone holds up to {cap} of {width} shards; losing it loses data, as only {losses_tolerated} may go",
+            )
+        )
+    unusable = _kept_from_their_share(ordered, width)
+    if unusable:
+        found.append(
+            PlacementWarning(
+                WarningKind.UNUSABLE_CAPACITY,
+                "zones or the number of servers keep some servers from being filled as far as the others",
+                unusable,
+            )
+        )
+    return tuple(found)
+
+
+def _kept_from_their_share(members: tuple[Member, ...], width: int) -> tuple[int, ...]:
+    """Return the servers whose fair share, for their weight, is below that of others."""
+    shares = fair_shares(members, partitions=1, width=width)
+    filled = {member.number: shares[member.number] / member.weight for member in live_members(members)}
+    fullest = max(filled.values(), default=0)
+    return tuple(number for number, level in filled.items() if level < fullest)
+
+
+def _compared(old: Ring, new: Ring) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the old table in the new one's shape, and which new slots hold a server that the old row lacks."""
+    if old.width != new.width or old.partition_bits > new.partition_bits:
+        raise InvalidRing(f"{old.slots.shape} does not become {new.slots.shape}")
+    before = np.repeat(old.slots, new.partitions // old.partitions, axis=0)
+    entered = ~(new.slots[:, :, None] == before[:, None, :]).any(axis=2) & (new.slots != VACANT)
+    return before, entered
