@@ -1,0 +1,139 @@
+"""Servers, policies, rings and partitions in memory. The methods promise what their ports say."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from reelstore.domain.errors import Conflict, ServerNotFound
+from reelstore.domain.policy import Policy
+from reelstore.domain.server import Server
+from reelstore.placement.ring import RingSet
+from reelstore.repositories.interface import PartitionState
+from reelstore.repositories.memory.tables import Tables
+
+
+class InMemoryServers:
+    """See `ServerRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, server: Server) -> None:
+        """See `ServerRepository.add`."""
+        if any(server.name == known.name or server.number == known.number for known in self._tables.servers.values()):
+            raise self._tables.violation(f"there is a server {server.name} or number {server.number} already")
+        self._tables.servers.put(server.name, server)
+
+    async def get(self, name: str) -> Server | None:
+        """See `ServerRepository.get`."""
+        return self._tables.servers.get(name)
+
+    async def list(self) -> Sequence[Server]:
+        """See `ServerRepository.list`."""
+        return sorted(self._tables.servers.values(), key=lambda server: server.number)
+
+    async def update(self, server: Server) -> None:
+        """See `ServerRepository.update`."""
+        known = self._tables.servers.get(server.name)
+        if known is None or known.number != server.number:
+            raise ServerNotFound(f"there is no server {server.name} of number {server.number}", key=server.name)
+        self._tables.servers.put(server.name, server)
+
+    async def next_number(self) -> int:
+        """See `ServerRepository.next_number`. No row is ever deleted, so the largest number is still there."""
+        return 1 + max((server.number for server in self._tables.servers.values()), default=-1)
+
+
+class InMemoryPolicies:
+    """See `PolicyRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, policy: Policy) -> None:
+        """See `PolicyRepository.add`."""
+        if policy.name in self._tables.policies:
+            raise self._tables.violation(f"there is a policy {policy.name} already")
+        self._tables.policies.put(policy.name, policy)
+
+    async def list(self) -> Sequence[Policy]:
+        """See `PolicyRepository.list`."""
+        return sorted(self._tables.policies.values(), key=lambda policy: policy.name)
+
+
+class InMemoryRings:
+    """See `RingRepository`."""
+
+    def __init__(self, tables: Tables, *, writable: bool) -> None:
+        self._tables = tables
+        self._writable = writable
+
+    async def head(self, *, lock: bool = False) -> int:
+        """See `RingRepository.head`. A unit of work that writes is alone, so there is nothing to lock."""
+        if lock and not self._writable:
+            raise RuntimeError("a snapshot only reads")
+        return len(self._tables.rings)
+
+    async def add(self, rings: RingSet, *, reason: str, at: datetime) -> None:
+        """See `RingRepository.add`. The reason and the time are for people, and nobody reads them here."""
+        del reason, at
+        head = len(self._tables.rings)
+        if rings.epoch != head + 1:
+            raise Conflict(f"the newest ring's epoch is {head}, so {rings.epoch} cannot be the next")
+        rings.validate()
+        self._tables.rings.put(rings.epoch, rings)
+
+    async def get(self, epoch: int) -> RingSet | None:
+        """See `RingRepository.get`."""
+        return self._tables.rings.get(epoch)
+
+
+class InMemoryPartitions:
+    """See `PartitionRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, policy: str, count: int, *, epoch: int) -> None:
+        """See `PartitionRepository.add`."""
+        for index in range(count):
+            if (policy, index) in self._tables.partitions:
+                raise self._tables.violation(f"there is a partition {index} of {policy} already")
+            clean = PartitionState(policy, index, version=0, synced_epoch=epoch, synced_version=0)
+            self._tables.partitions.put((policy, index), clean)
+
+    async def get(self, policy: str, index: int) -> PartitionState | None:
+        """See `PartitionRepository.get`."""
+        return self._tables.partitions.get((policy, index))
+
+    async def list(self, policy: str) -> Sequence[PartitionState]:
+        """See `PartitionRepository.list`."""
+        states = (self._tables.partitions.get((policy, index)) for index in itertools.count())
+        return [state for state in itertools.takewhile(lambda state: state is not None, states) if state is not None]
+
+    async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
+        """See `PartitionRepository.raise_versions`."""
+        for index in sorted(set(indexes)):
+            state = self._known(policy, index)
+            self._tables.partitions.put((policy, index), replace(state, version=state.version + 1))
+
+    async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
+        """See `PartitionRepository.swap_synced`."""
+        state = self._tables.partitions.get((policy, index))
+        if state is None or state.version != version:
+            return False
+        self._tables.partitions.put((policy, index), replace(state, synced_epoch=epoch, synced_version=version))
+        return True
+
+    async def set_scrubbed(self, policy: str, index: int, *, at: datetime) -> None:
+        """See `PartitionRepository.set_scrubbed`."""
+        self._tables.partitions.put((policy, index), replace(self._known(policy, index), scrubbed_at=at))
+
+    def _known(self, policy: str, index: int) -> PartitionState:
+        state = self._tables.partitions.get((policy, index))
+        if state is None:
+            raise self._tables.violation(f"there is no partition {index} of {policy}")
+        return state
