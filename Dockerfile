@@ -15,7 +15,8 @@ RUN python -m venv /opt/install \
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
 RUN /opt/install/bin/uv pip install --python /opt/reelstore/bin/python --compile-bytecode --no-deps . \
-        --build-constraints requirements/install.txt --require-build-hashes
+        --build-constraints requirements/install.txt --require-build-hashes \
+        --preview-features build-dependency-hashes
 
 FROM python:${PYTHON_VERSION}-slim
 LABEL org.opencontainers.image.title="Reelstore" \

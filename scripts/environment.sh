@@ -58,13 +58,17 @@ make_environment() { # VENV LOCK
     local venv="$1" lock="$2" tools=".cache/install-venv" python
     python="$(find_python)"
     say "installing into $venv with $python (once; needs a network)"
+    set -o errtrace
+    trap 'say "the installation into $venv failed: the lines above say why"' ERR
     is_made_from "$tools" "$install_lock" || make_tools "$python" "$tools"
-    # UV_LINK_MODE: the cache may lie on another file system, where uv would warn about each hard link it cannot make.
-    export UV_PYTHON_DOWNLOADS=never UV_LINK_MODE="${UV_LINK_MODE:-copy}"
+    # uv does not read pip's settings; whoever has told pip of another index means it for all of this.
+    if [ -n "${PIP_INDEX_URL:-}" ]; then export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"; fi
+    # The cache may lie on another file system, where uv would warn about each hard link that it cannot make.
+    export UV_LINK_MODE="${UV_LINK_MODE:-copy}" UV_PYTHON_DOWNLOADS=never
     "$tools/bin/uv" venv --quiet --clear --python "$python" "$venv"
     "$tools/bin/uv" pip sync --quiet --python "$venv/bin/python" --require-hashes "$lock"
     "$tools/bin/uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable . \
-        --build-constraints "$install_lock" --require-build-hashes
+        --build-constraints "$install_lock" --require-build-hashes --preview-features build-dependency-hashes
     recipe "$lock" pyproject.toml >"$venv/recipe.txt"
 }
 
