@@ -14,7 +14,7 @@ SUPPRESSION = re.compile(
     r"#\s*(?:noqa(?::\s*[A-Z]+[0-9]+(?:,\s*[A-Z]+[0-9]+)*)?|type:\s*ignore(?:\[[\w, -]+\])?|pragma:[\w ]+"
     r"|ruff:\s*noqa(?::\s*[A-Z0-9, ]+)?|mypy:\s*[\w=-]+)"
 )
-A_REASON = re.compile(r"[^\W\d]{2,}\W+[^\W\d]")  # at least two words
+A_REASON = re.compile(r"[^\W\d]{4,}|[^\W\d]{2,}\W+[^\W\d]{2,}")  # a word, or several short ones
 
 # Written so that the pattern is not itself what it looks for.
 REGISTRY_HOST = re.compile(
