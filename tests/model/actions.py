@@ -37,7 +37,9 @@ class Action(NamedTuple):
     def __str__(self) -> str:
         if isinstance(self.subject, Message):
             message = self.subject
-            return f"{self.verb} {message.sender}'s {message.verb} of {'/'.join(message.name)} to server {message.server}"
+            return (
+                f"{self.verb} {message.sender}'s {message.verb} of {'/'.join(message.name)} to server {message.server}"
+            )
         return self.verb if self.subject is None else f"{self.verb} {self.subject}"
 
 
@@ -72,8 +74,8 @@ def _add_steps(world: World, actions: list[Action]) -> None:
         if left["stale"] and isinstance(actor, Worker) and actor.phase == "list":
             server = actor.next_to_list
             if world.is_reachable(server):
-                for listing in world.listings_before[server][-STALE_LISTINGS_REMEMBERED:]:
-                    actions.append(Action("stale", StaleListing(name, listing)))
+                remembered = world.listings_before[server][-STALE_LISTINGS_REMEMBERED:]
+                actions += [Action("stale", StaleListing(name, listing)) for listing in remembered]
         if left["crash"]:
             actions.append(Action("crash", name))
 
@@ -234,7 +236,7 @@ def _apply(world: World, _: None) -> None:
     rules = world.rules
     epoch = world.newest_epoch + 1
     row = _next_row(world, change, world.synced_epoch if rules.tenure_drawn_in_apply else synced_when_planned)
-    if not rules.no_shortcut and not world.unsettled:
+    if not rules.synced_needs_a_listing and not world.unsettled:
         synced_servers = tuple(server for server, _ in world.rings[world.synced_epoch].row)
         if synced_servers == change.servers:
             world.synced_epoch = epoch

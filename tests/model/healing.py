@@ -5,8 +5,8 @@ from __future__ import annotations
 from tests.model.collector import Collector
 from tests.model.invariants import check
 from tests.model.state import SERVER_COUNT, ShardName, Violation
-from tests.model.world import Actor, World
 from tests.model.worker import Worker
+from tests.model.world import Actor, World
 
 ROUNDS = 8
 """Collections and reconciles after the faults: more than any history needs."""

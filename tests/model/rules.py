@@ -58,7 +58,7 @@ class Rules:
     apply_raises_version: bool = True
     """Apply raises the version of a partition whose row it changes (7)."""
 
-    no_shortcut: bool = True
+    synced_needs_a_listing: bool = True
     """Synced is never advanced without a listing, not even for a row that looks unchanged (7)."""
 
     retry_of_a_miss: bool = True

@@ -83,7 +83,7 @@ class World:
 
         # The metadata. A partition's row is synced while `synced_epoch` is the newest and it is not unsettled.
         first_row = tuple((server, FIRST_TENURE) for server in servers[: configuration.copies])
-        self.rings = (Ring(first_row, frozenset(servers)),)
+        self.rings: tuple[Ring, ...] = (Ring(first_row, frozenset(servers)),)
         self.synced_epoch = 0
         self.unsettled = False
         self.version = 0
