@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -59,21 +59,18 @@ def check_everything(rules: Rules, *, seconds: float, first_seed: int) -> bool:
     """
     began = time.monotonic()
     print(f"{'what':52} {'schedules':>10} {'states':>10} {'violations':>10} {'seconds':>8}")
-    checks: list[Callable[[], Line]] = [partial(_check_ablation, rule) for rule in RULE_NAMES]
-    checks += [_check_upload_offset, _check_quarantine]
-    checks += [partial(_check_configuration, rules, *named) for named in SMALL.items()]
-    is_sound = True
-    for check in checks:
-        is_sound &= _report(check)
+    is_sound = report_all(partial(_check_ablation, rule) for rule in RULE_NAMES)
+    is_sound &= report_all([_check_upload_offset, _check_quarantine])
+    is_sound &= report_all(partial(check_configuration, rules, *named) for named in SMALL.items())
     for named in LARGE.items():
         if time.monotonic() - began < seconds / 2:
-            is_sound &= _report(partial(_check_configuration, rules, *named))
+            is_sound &= report_all([partial(check_configuration, rules, *named)])
         else:
             print(f"{named[0]:52} left out: needs more seconds")
     seeds = itertools.count(first_seed)
     while (seconds_left := began + seconds - time.monotonic()) > 0:
         end = time.monotonic() + min(seconds_left, PROGRESS_EVERY_SECONDS)
-        is_sound &= _report(partial(_check_random_schedules, rules, seeds, end))
+        is_sound &= report_all([partial(_check_random_schedules, rules, seeds, end)])
     print("sound" if is_sound else "NOT SOUND", f"after {time.monotonic() - began:.0f} seconds")
     return is_sound
 
@@ -85,12 +82,16 @@ def show(rules: Rules, outcome: Run) -> None:
     print(outcome.violation or "no violation")
 
 
-def _report(check: Callable[[], Line]) -> bool:
-    began = time.monotonic()
-    what, schedules, states, violations, remark = check()
-    seconds = time.monotonic() - began
-    print(f"{what:52} {schedules:10,} {states:10,} {violations:10,} {seconds:8.1f}  {remark}", flush=True)
-    return violations == 0
+def report_all(checks: Iterable[Callable[[], Line]]) -> bool:
+    """Do each check and print its line; return whether no invariant broke."""
+    is_sound = True
+    for check in checks:
+        began = time.monotonic()
+        what, schedules, states, violations, remark = check()
+        seconds = time.monotonic() - began
+        print(f"{what:52} {schedules:10,} {states:10,} {violations:10,} {seconds:8.1f}  {remark}", flush=True)
+        is_sound &= violations == 0
+    return is_sound
 
 
 def _check_ablation(rule: str) -> Line:
@@ -101,7 +102,8 @@ def _check_ablation(rule: str) -> Line:
     return Line(what, states=states, remark=f"breaks, as it must, in {len(broken.trace)} steps: {broken.violation}")
 
 
-def _check_configuration(rules: Rules, what: str, configuration: Configuration) -> Line:
+def check_configuration(rules: Rules, what: str, configuration: Configuration) -> Line:
+    """Explore a configuration, and print the schedule that breaks it, if one does."""
     found = explore(rules, configuration)
     if found.violation is None:
         return Line(what, states=found.states, remark="" if found.is_complete else "CUT OFF")
