@@ -32,6 +32,7 @@
     ├── PlacementError
     │   ├── InvalidRing              a ring breaks one of its own rules
     │   └── CorruptRing              serialised bytes that do not match their checksum
+    ├── IntegrityViolation           a write that the metadata's constraints refuse: a defect of ours
     ├── StaleRing                    the ring is another by now; place again and retry
     └── ConfigurationError           the process cannot start like this
 
@@ -305,6 +306,13 @@ class CorruptRing(PlacementError):
 
     problem = "corrupt-ring"
     title = "The stored ring is corrupt"
+
+
+class IntegrityViolation(ReelstoreError):
+    """Report a write that the metadata's constraints refuse: a defect of ours. The unit of work cannot be committed."""
+
+    problem = "internal"
+    title = "Something went wrong inside Reelstore"
 
 
 class StaleRing(ReelstoreError):
