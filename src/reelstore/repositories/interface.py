@@ -306,8 +306,12 @@ class PartitionRepository(Protocol):
         """Return one, or None."""
         ...
 
-    async def list(self, policy: str) -> Sequence[PartitionState]:
-        """Return all of a policy, in order of index."""
+    async def list(self, policy: str, start: int = 0, stop: int | None = None) -> Sequence[PartitionState]:
+        """Return the partitions `[start, stop)` of a policy (None: to the end), in order of index."""
+        ...
+
+    async def unsettled(self, policy: str, *, epoch: int) -> Sequence[int]:
+        """Return, in order, the partitions that are not synced to that epoch at their present version."""
         ...
 
     async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
@@ -324,8 +328,8 @@ class PartitionRepository(Protocol):
         """
         ...
 
-    async def set_scrubbed(self, policy: str, index: int, *, at: datetime) -> None:
-        """Record when the partition was scrubbed."""
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
+        """Record when these partitions were scrubbed."""
         ...
 
 

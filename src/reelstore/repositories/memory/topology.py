@@ -109,10 +109,19 @@ class InMemoryPartitions:
         """See `PartitionRepository.get`."""
         return self._tables.partitions.get((policy, index))
 
-    async def list(self, policy: str) -> Sequence[PartitionState]:
+    async def list(self, policy: str, start: int = 0, stop: int | None = None) -> Sequence[PartitionState]:
         """See `PartitionRepository.list`."""
-        states = (self._tables.partitions.get((policy, index)) for index in itertools.count())
+        indexes = itertools.count(start) if stop is None else range(start, stop)
+        states = (self._tables.partitions.get((policy, index)) for index in indexes)
         return [state for state in itertools.takewhile(lambda state: state is not None, states) if state is not None]
+
+    async def unsettled(self, policy: str, *, epoch: int) -> Sequence[int]:
+        """See `PartitionRepository.unsettled`."""
+        return [
+            state.index
+            for state in await self.list(policy)
+            if (state.synced_epoch, state.synced_version) != (epoch, state.version)
+        ]
 
     async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
         """See `PartitionRepository.raise_versions`."""
@@ -128,9 +137,10 @@ class InMemoryPartitions:
         self._tables.partitions.put((policy, index), replace(state, synced_epoch=epoch, synced_version=version))
         return True
 
-    async def set_scrubbed(self, policy: str, index: int, *, at: datetime) -> None:
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """See `PartitionRepository.set_scrubbed`."""
-        self._tables.partitions.put((policy, index), replace(self._known(policy, index), scrubbed_at=at))
+        for index in sorted(set(indexes)):
+            self._tables.partitions.put((policy, index), replace(self._known(policy, index), scrubbed_at=at))
 
     def _known(self, policy: str, index: int) -> PartitionState:
         state = self._tables.partitions.get((policy, index))

@@ -1,0 +1,68 @@
+"""A bounded cache of verified chunks with one fetch in flight for each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+
+from reelstore.domain.chunk import Chunk
+from reelstore.storage.interface import ByteString
+
+Key = tuple[str, bytes]
+
+
+class ChunkCache:
+    """Keep the most recently read chunks.
+
+    Args:
+        fetch: gets a chunk that is not here, verified.
+        limit_bytes: the most that is kept; 0 keeps nothing, and fetches are still shared.
+    """
+
+    def __init__(self, fetch: Callable[[Chunk], Awaitable[ByteString]], *, limit_bytes: int) -> None:
+        self._fetch = fetch
+        self._limit_bytes = limit_bytes
+        self._kept: OrderedDict[Key, ByteString] = OrderedDict()
+        self._kept_bytes = 0
+        self._running: dict[Key, asyncio.Task[ByteString]] = {}
+
+    async def get(self, chunk: Chunk) -> ByteString:
+        """Return a chunk's verified bytes; errors as of the fetch. Who stops waiting leaves the fetch to the others."""
+        key = (chunk.policy, chunk.digest)
+        kept = self._kept.get(key)
+        if kept is not None:
+            self._kept.move_to_end(key)
+            return kept
+        task = self._running.get(key)
+        if task is None:
+            task = asyncio.create_task(self._run(key, chunk))
+            self._running[key] = task
+        return await asyncio.shield(task)
+
+    async def _run(self, key: Key, chunk: Chunk) -> ByteString:
+        try:
+            data = await self._fetch(chunk)
+        finally:
+            del self._running[key]
+        self._keep(key, data)
+        return data
+
+    def _keep(self, key: Key, data: ByteString) -> None:
+        size_bytes = memoryview(data).nbytes
+        if size_bytes > self._limit_bytes:
+            return
+        self._kept[key] = data
+        self._kept_bytes += size_bytes
+        while self._kept_bytes > self._limit_bytes:
+            _, dropped = self._kept.popitem(last=False)
+            self._kept_bytes -= memoryview(dropped).nbytes
+
+    async def close(self) -> None:
+        """Stop all fetches and forget everything."""
+        running = list(self._running.values())
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self._kept.clear()
+        self._kept_bytes = 0

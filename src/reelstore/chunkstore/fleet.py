@@ -1,0 +1,139 @@
+"""The fleet: the drivers of all registered servers, and what recent calls taught about each."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from reelstore.domain.errors import ServerUnavailable
+from reelstore.domain.server import Server, ServerState
+from reelstore.storage.interface import Marker, StorageServer
+
+LATENCY_WEIGHT = 0.2
+"""How much the newest reading counts in the running mean."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class FleetMember:
+    """One server as this process sees it: its driver, and whether it answered lately."""
+
+    server: Server
+    driver: StorageServer
+    attached: bool = False
+    problem: str | None = "not probed yet"
+    latency_seconds: float = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Return whether the last call that counts succeeded."""
+        return self.problem is None
+
+    @property
+    def takes_writes(self) -> bool:
+        """Return whether new shards may go here."""
+        return self.server.state is ServerState.ACTIVE
+
+    def succeeded(self, seconds: float) -> None:
+        """Note how long a read took."""
+        if self.latency_seconds:
+            self.latency_seconds += LATENCY_WEIGHT * (seconds - self.latency_seconds)
+        else:
+            self.latency_seconds = seconds
+
+    def failed(self, error: ServerUnavailable) -> None:
+        """Note that the server does not answer; a probe takes it back."""
+        if self.problem is None:
+            log.warning("server %s does not answer: %s", self.server.name, error)
+        self.problem = str(error)
+
+
+class Fleet:
+    """Keep a driver for each server that is not removed.
+
+    Args:
+        connect: makes the driver of a server, without touching its place.
+        cluster_id, generation: what markers are written with, and compared to.
+    """
+
+    def __init__(self, connect: Callable[[Server], StorageServer], *, cluster_id: str, generation: str) -> None:
+        self._connect = connect
+        self._cluster_id = cluster_id
+        self._generation = generation
+        self._members: dict[int, FleetMember] = {}
+
+    def __iter__(self) -> Iterator[FleetMember]:
+        return iter(tuple(self._members.values()))
+
+    def __getitem__(self, number: int) -> FleetMember:
+        return self._members[number]
+
+    def get(self, number: int) -> FleetMember | None:
+        """Return the member of that number, or None when it is removed or not known yet."""
+        return self._members.get(number)
+
+    def numbers(self) -> frozenset[int]:
+        """Return the numbers of all members."""
+        return frozenset(self._members)
+
+    def expected_marker(self, server_name: str) -> Marker:
+        """Return whose a server's place should be."""
+        return Marker(self._cluster_id, server_name, self._generation, 0)
+
+    async def attach(self, driver: StorageServer, server_name: str, *, claim: bool) -> Marker:
+        """Open a driver's place; see `StorageServer.attach`."""
+        return await driver.attach(self.expected_marker(server_name), claim=claim)
+
+    def adopt(self, server: Server, driver: StorageServer) -> None:
+        """Take in a server whose driver is attached already."""
+        self._members[server.number] = FleetMember(server, driver, attached=True, problem=None)
+
+    async def refresh(self, servers: Iterable[Server]) -> None:
+        """Follow the registered servers: connect new ones, close removed ones. Attaching is the probe's work."""
+        present = {server.number: server for server in servers if server.state is not ServerState.REMOVED}
+        for number in self._members.keys() - present.keys():
+            await self._members.pop(number).driver.close()
+        for number, server in present.items():
+            if number in self._members:
+                self._members[number].server = server
+            else:
+                self._members[number] = FleetMember(server, self._connect(server))
+
+    async def probe(self, member: FleetMember) -> bool:
+        """Ask a server whether it is there and ours.
+
+        Returns:
+            whether it has just come back: it was not up, and is now.
+        """
+        was_up = member.is_up
+        try:
+            if member.attached:
+                await member.driver.check()
+            else:
+                await self.attach(member.driver, member.server.name, claim=False)
+                member.attached = True
+            usage = await member.driver.usage()
+        except ServerUnavailable as error:
+            member.failed(error)
+            return False
+        member.problem = None
+        member.server = replace(member.server, used_bytes=usage.used_bytes)
+        return not was_up
+
+    def by_preference(self, numbers: Iterable[int]) -> list[FleetMember]:
+        """Order servers for reading: those that answer first, then the quicker ones.
+
+        A little chance spreads readers, and has a slow server tried again.
+        """
+        members = [self._members[number] for number in numbers if number in self._members]
+        members.sort(key=lambda member: (not member.is_up, member.latency_seconds * random.uniform(0.5, 1.5)))  # noqa: S311 - spreads load, guards nothing
+        return members
+
+    async def close(self) -> None:
+        """Close all drivers."""
+        for member in self._members.values():
+            await member.driver.close()
+        self._members.clear()

@@ -1,0 +1,78 @@
+"""Redundancy: how a chunk becomes the shards of a row, and which shards make it whole again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from blake3 import blake3
+
+from reelstore.domain.policy import Policy, PolicyKind
+from reelstore.storage.interface import ByteString
+
+
+class Redundancy(Protocol):
+    """Encode and decode chunks. Slot *j* of a row keeps shard *j*; all methods are pure and may be run in a thread."""
+
+    @property
+    def width(self) -> int:
+        """Return how many shards a chunk has."""
+        ...
+
+    @property
+    def needed(self) -> int:
+        """Return how many good shards of different slots make the chunk whole; a row keeps at least one more."""
+        ...
+
+    def shard_size_bytes(self, chunk_size_bytes: int) -> int:
+        """Return the stored size of each shard of a chunk of that size."""
+        ...
+
+    def encode(self, data: ByteString) -> Sequence[ByteString]:
+        """Return the shards by slot; they may share memory with `data`."""
+        ...
+
+    def is_good(self, shard: ByteString, *, digest: bytes, slot: int) -> bool:
+        """Return whether these are the bytes of that slot of the chunk with that digest."""
+        ...
+
+    def decode(self, shards: Mapping[int, ByteString], *, digest: bytes) -> ByteString:
+        """Return the chunk from `needed` good shards by slot; the result matches the digest."""
+        ...
+
+
+class Replication:
+    """Keep full copies: any shard is the chunk."""
+
+    needed = 1
+
+    def __init__(self, copies: int) -> None:
+        self.width = copies
+
+    def shard_size_bytes(self, chunk_size_bytes: int) -> int:
+        """See `Redundancy`."""
+        return chunk_size_bytes
+
+    def encode(self, data: ByteString) -> Sequence[ByteString]:
+        """See `Redundancy`: the same bytes for every slot, not copied."""
+        return [data] * self.width
+
+    def is_good(self, shard: ByteString, *, digest: bytes, slot: int) -> bool:  # noqa: ARG002 - every slot is the same
+        """See `Redundancy`."""
+        return digest_of(shard) == digest
+
+    def decode(self, shards: Mapping[int, ByteString], *, digest: bytes) -> ByteString:  # noqa: ARG002 - checked before
+        """See `Redundancy`."""
+        return next(iter(shards.values()))
+
+
+def redundancy_of(policy: Policy) -> Redundancy:
+    """Return what a policy asks for."""
+    match policy.kind:
+        case PolicyKind.REPLICATED:
+            return Replication(policy.copies)
+
+
+def digest_of(data: ByteString) -> bytes:
+    """Return the BLAKE3 digest; 7 GB/s on one core, without holding the interpreter's lock."""
+    return blake3(data).digest()

@@ -1,0 +1,96 @@
+"""The chunk store as the services see it: write a file, read a range, fetch or check one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from reelstore.chunkstore.budget import MemoryBudget
+from reelstore.chunkstore.buffers import BufferPool
+from reelstore.chunkstore.cache import ChunkCache
+from reelstore.chunkstore.fetching import Defect, Fetcher
+from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.placing import Placer
+from reelstore.chunkstore.reading import RangeReader, ReadingTools
+from reelstore.chunkstore.topology import TopologyCache
+from reelstore.chunkstore.writing import FileWriter, WritingTools
+from reelstore.domain.chunk import Chunk
+from reelstore.domain.ids import Entropy
+from reelstore.domain.policy import Policy
+from reelstore.repositories.interface import Metadata
+from reelstore.storage.interface import ByteString
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkStoreLimits:
+    """Bounds on memory and time.
+
+    Args:
+        write_memory_bytes: chunk buffers of all uploads together.
+        read_memory_bytes: chunks that all readers hold.
+        cache_bytes: chunks kept for the next reader.
+        open_file_seconds: how long an open file outlives its gateway.
+        put_timeout_seconds, get_timeout_seconds: after which a server counts as not answering.
+    """
+
+    write_memory_bytes: int = 512 * 1024 * 1024
+    read_memory_bytes: int = 512 * 1024 * 1024
+    cache_bytes: int = 128 * 1024 * 1024
+    open_file_seconds: float = 60.0
+    put_timeout_seconds: float = 30.0
+    get_timeout_seconds: float = 15.0
+
+
+class ChunkStore:
+    """Keep files as chunks on a ring of servers.
+
+    Args:
+        metadata: where chunks, files and rings are known.
+        topology: the rings, kept fresh by the background.
+        fleet: the servers.
+        entropy: ids and tenures.
+        on_defect: told of every missing or corrupt shard that a read meets.
+        limits: see there.
+    """
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        topology: TopologyCache,
+        fleet: Fleet,
+        *,
+        entropy: Entropy,
+        on_defect: Callable[[Defect], None],
+        limits: ChunkStoreLimits,
+    ) -> None:
+        self.topology = topology
+        self.fleet = fleet
+        self._fetcher = Fetcher(
+            fleet, topology, metadata, on_defect=on_defect, get_timeout_seconds=limits.get_timeout_seconds
+        )
+        self._cache = ChunkCache(self._fetcher.fetch, limit_bytes=limits.cache_bytes)
+        self._writing = WritingTools(
+            metadata=metadata,
+            topology=topology,
+            placer=Placer(fleet, entropy=entropy, put_timeout_seconds=limits.put_timeout_seconds),
+            buffers=BufferPool(MemoryBudget(limits.write_memory_bytes)),
+            entropy=entropy,
+            open_file_seconds=limits.open_file_seconds,
+        )
+        self._reading = ReadingTools(metadata, self._cache, MemoryBudget(limits.read_memory_bytes))
+
+    def writer(self, policy: Policy, *, length_bytes: int | None = None) -> FileWriter:
+        """Begin a new file; nothing is stored before its first chunk."""
+        return FileWriter(self._writing, policy, length_bytes=length_bytes)
+
+    async def read(self, file_id: str, start: int, stop: int) -> RangeReader:
+        """Begin to read bytes `[start, stop)` of a complete file; see `RangeReader.open`."""
+        return await RangeReader.open(self._reading, file_id, start, stop)
+
+    async def fetch(self, chunk: Chunk) -> ByteString:
+        """Return a chunk's verified bytes from the servers, past the cache; see `Fetcher.fetch`."""
+        return await self._fetcher.fetch(chunk)
+
+    async def close(self) -> None:
+        """Stop what is under way."""
+        await self._cache.close()

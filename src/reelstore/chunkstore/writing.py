@@ -1,0 +1,403 @@
+"""Append to a file: cut, hash, refer, place and confirm, each of them while the others go on.
+
+The order that safety needs (DESIGN, rules 1 to 4) is kept for each chunk: its row and the file's reference to it are
+committed before a byte of it goes to a server, and it is confirmed only under the newest ring, when `copies_min`
+servers have acknowledged it during this very upload. One transaction serves many chunks: it confirms those that are
+placed and takes the references of those that are hashed, while further ones are being placed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from reelstore.chunkstore.buffers import BufferPool
+from reelstore.chunkstore.placing import Placement, Placer
+from reelstore.chunkstore.redundancy import digest_of
+from reelstore.chunkstore.topology import TopologyCache
+from reelstore.domain.chunk import Chunk, ChunkRef
+from reelstore.domain.errors import (
+    InsufficientServers,
+    OffsetConflict,
+    StaleRing,
+    StoredFileNotFound,
+)
+from reelstore.domain.file import FileState, StoredFile
+from reelstore.domain.ids import Entropy, random_id
+from reelstore.domain.policy import Policy
+from reelstore.repositories.interface import Metadata, NewChunk, UnitOfWork
+from reelstore.storage.interface import ByteString
+
+BATCH_CHUNKS_MAX = 8
+BATCH_CHUNKS_EAGER = 4
+"""So many hashed chunks are referred to at once without waiting for the placing ones, which keeps the disks busy."""
+CHUNKS_IN_FLIGHT_MAX = 16
+RING_CHANGES_MAX = 20
+
+Completion = Callable[[UnitOfWork, StoredFile, datetime], Awaitable[None]]
+"""Called inside the transaction that completes the file, with the completed file and the database's time."""
+
+
+@dataclass(slots=True, eq=False)
+class _Piece:
+    """One chunk on its way from the body to its confirmation."""
+
+    position: int
+    offset_bytes: int
+    buffer: bytearray
+    size_bytes: int
+    digest: bytes | None = None
+    chunk: Chunk | None = None
+    placement: Placement | None = None
+    reusable: bool = True
+
+    @property
+    def data(self) -> memoryview:
+        return memoryview(self.buffer)[: self.size_bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class WritingTools:
+    """What every writer of a process shares."""
+
+    metadata: Metadata
+    topology: TopologyCache
+    placer: Placer
+    buffers: BufferPool
+    entropy: Entropy
+    open_file_seconds: float
+
+
+class FileWriter:
+    """Write one new file. Use it as `write` … `finish`, and `abandon` on any failure.
+
+    Memory is bounded by `CHUNKS_IN_FLIGHT_MAX` chunks. A crash leaves an open file that expires, and nothing visible.
+    """
+
+    def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
+        self._tools = tools
+        self._policy = policy
+        self._length_bytes = length_bytes
+        self.file_id = random_id(tools.entropy)
+        self.size_bytes = 0
+        self._created = False
+        self._confirmed_bytes = 0
+        self._confirmed_chunks = 0
+        self._buffer: bytearray | None = None
+        self._filled_bytes = 0
+        self._next_position = 0
+        self._pieces: deque[_Piece] = deque()
+        self._completion: Completion | None = None
+        self._ring_changes = 0
+        self._failure: BaseException | None = None
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._complete: asyncio.Future[StoredFile] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start(self._commit_as_needed())
+        self._start(self._renew())
+
+    # ------------------------------------------------------------------ the caller's side
+
+    async def write(self, data: ByteString) -> None:
+        """Append bytes; waits while too many chunks are under way.
+
+        Raises:
+            InsufficientServers, InsufficientStorage, Overloaded, MetadataUnavailable, OffsetConflict,
+            StoredFileNotFound: of an earlier piece of this body; the file cannot be continued by this writer.
+        """
+        view = memoryview(data)
+        while view.nbytes:
+            if self._buffer is None:
+                await self._wait_for_room()
+                self._buffer = await self._tools.buffers.take(self._policy.chunk_size_bytes)
+                self._filled_bytes = 0
+            count = min(view.nbytes, len(self._buffer) - self._filled_bytes)
+            self._buffer[self._filled_bytes : self._filled_bytes + count] = view[:count]
+            self._filled_bytes += count
+            self.size_bytes += count
+            view = view[count:]
+            if self._filled_bytes == len(self._buffer):
+                self._cut()
+        self._raise_failure()
+
+    async def finish(self, completion: Completion) -> StoredFile:
+        """Confirm everything and complete the file, in one transaction with what `completion` does.
+
+        Returns:
+            the complete file: durable.
+
+        Raises:
+            as `write`, and whatever `completion` raises; nothing is visible then.
+        """
+        if self._buffer is not None and self._filled_bytes:
+            self._cut()
+        self._completion = completion
+        self._wake.set()
+        await asyncio.wait([self._complete])
+        self._raise_failure()
+        await self._stop()
+        return self._complete.result()
+
+    async def abandon(self) -> bool:
+        """Stop, give all memory back and drop the open file; bytes that reached servers become garbage.
+
+        Returns:
+            whether the file had been begun. It is left alone if it is complete.
+        """
+        await self._stop()
+        if not self._created:
+            return False
+        async with self._tools.metadata.unit_of_work() as uow:
+            file = await uow.files.get(self.file_id, lock=True)
+            if file is not None and file.state is FileState.OPEN:
+                await uow.files.delete(self.file_id)
+            await uow.commit()
+        return True
+
+    async def _stop(self) -> None:
+        running = list(self._tasks)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+        self._complete.cancel()
+        while self._pieces:
+            piece = self._pieces.popleft()
+            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable and not running)
+        if self._buffer is not None:
+            self._tools.buffers.give_back(self._buffer, reusable=True)
+            self._buffer = None
+
+    # ------------------------------------------------------------------ the pipeline
+
+    async def _wait_for_room(self) -> None:
+        while len(self._pieces) >= CHUNKS_IN_FLIGHT_MAX and self._failure is None:
+            self._room.clear()
+            self._wake.set()
+            await self._room.wait()
+        self._raise_failure()
+
+    def _cut(self) -> None:
+        buffer, self._buffer = self._buffer, None
+        if buffer is None:
+            return
+        piece = _Piece(self._next_position, self.size_bytes - self._filled_bytes, buffer, self._filled_bytes)
+        self._next_position += 1
+        self._pieces.append(piece)
+        self._start(self._hash(piece))
+
+    async def _hash(self, piece: _Piece) -> None:
+        piece.digest = await asyncio.to_thread(digest_of, piece.data)
+        self._wake.set()
+
+    async def _place(self, piece: _Piece) -> None:
+        if piece.chunk is None:
+            raise RuntimeError("a chunk is placed before its reference is committed")
+        topology = self._tools.topology.present
+        shards = topology.redundancy(self._policy.name).encode(piece.data)
+        piece.placement = await self._tools.placer.place(
+            topology.ring(self._policy.name), piece.chunk, shards, acknowledged_min=self._policy.copies_min
+        )
+        piece.reusable = piece.reusable and piece.placement.released
+        self._wake.set()
+
+    async def _commit_as_needed(self) -> None:
+        while not self._complete.done():
+            await self._wake.wait()
+            self._wake.clear()
+            while self._is_due():
+                try:
+                    await self._transact()
+                except StaleRing:
+                    await self._place_again()
+
+    def _is_due(self) -> bool:
+        """Say whether a transaction is worth its fsync now."""
+        if self._complete.done() or self._failure is not None:
+            return False
+        placed, hashed = self._placed(), self._hashed()
+        idle = not any(piece.chunk is not None and piece.placement is None for piece in self._pieces)
+        if self._completion is not None and len(placed) == len(self._pieces):
+            return True
+        if len(hashed) >= BATCH_CHUNKS_EAGER or len(placed) >= BATCH_CHUNKS_MAX:
+            return True
+        return idle and bool(placed or hashed)
+
+    def _placed(self) -> list[_Piece]:
+        """Return the leading pieces that can be confirmed."""
+        placed = []
+        for piece in self._pieces:
+            if piece.placement is None:
+                break
+            placed.append(piece)
+        return placed
+
+    def _hashed(self) -> list[_Piece]:
+        """Return the next pieces that can be referred to, at most a batch, without a gap before them."""
+        hashed: list[_Piece] = []
+        for piece in self._pieces:
+            if piece.chunk is not None:
+                continue
+            if piece.digest is None or len(hashed) == BATCH_CHUNKS_MAX:
+                break
+            hashed.append(piece)
+        return hashed
+
+    # ------------------------------------------------------------------ transactions
+
+    async def _transact(self) -> None:
+        placed, hashed = self._placed(), self._hashed()
+        ending = self._completion if len(placed) == len(self._pieces) else None
+        completed: StoredFile | None = None
+        async with self._tools.metadata.unit_of_work() as uow:
+            epoch = await uow.rings.head(lock=True)
+            if any(piece.placement is not None and piece.placement.epoch != epoch for piece in placed):
+                raise StaleRing("a newer ring was applied while chunks were being placed")
+            now = await uow.now()
+            expires_at = now + timedelta(seconds=self._tools.open_file_seconds)
+            await self._open(uow, expires_at)
+            if placed:
+                await self._confirm(uow, placed, expires_at)
+            chunks = await self._refer(uow, hashed) if hashed else []
+            if ending is not None:
+                completed = await self._end(uow, ending, now)
+            await uow.commit()
+        self._created = True
+        self._forget(placed)
+        for piece, chunk in zip(hashed, chunks, strict=True):
+            piece.chunk = chunk
+            self._start(self._place(piece))
+        if completed is not None:
+            self._complete.set_result(completed)
+
+    async def _open(self, uow: UnitOfWork, expires_at: datetime) -> None:
+        """Make the file at the first transaction; later, prove that it is still open and nobody else's."""
+        if not self._created:
+            await uow.files.add(
+                StoredFile(
+                    id=self.file_id,
+                    policy=self._policy.name,
+                    state=FileState.OPEN,
+                    offset_bytes=0,
+                    chunk_count=0,
+                    length_bytes=self._length_bytes,
+                    expires_at=expires_at,
+                )
+            )
+            return
+        file = await uow.files.get(self.file_id, lock=True)
+        if file is None or file.state is not FileState.OPEN:
+            raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
+        if file.offset_bytes != self._confirmed_bytes:
+            raise OffsetConflict("the upload has moved on without this request", offset_bytes=file.offset_bytes)
+
+    async def _confirm(self, uow: UnitOfWork, placed: list[_Piece], expires_at: datetime) -> None:
+        """Advance the file over chunks that enough servers acknowledged (rules 3 and 4)."""
+        for piece in placed:
+            acknowledged = len(piece.placement.acknowledged) if piece.placement else 0
+            if acknowledged < self._policy.copies_min:
+                raise InsufficientServers(
+                    "a chunk lacks acknowledgements", needed=self._policy.copies_min, acknowledged=acknowledged
+                )
+        first, last = placed[0], placed[-1]
+        references = await uow.files.references(self.file_id, first.position, last.position + 1)
+        if [ref.chunk.id for ref in references] != [piece.chunk.id for piece in placed if piece.chunk]:
+            raise OffsetConflict("another request writes to this upload", offset_bytes=self._confirmed_bytes)
+        advanced = await uow.files.advance(
+            self.file_id,
+            from_offset_bytes=self._confirmed_bytes,
+            to_offset_bytes=last.offset_bytes + last.size_bytes,
+            chunk_count=last.position + 1,
+            expires_at=expires_at,
+        )
+        if not advanced:
+            raise OffsetConflict("the upload has moved on without this request")
+        await uow.chunks.make_live([ref.chunk.id for ref in references])
+        ring = self._tools.topology.present.ring(self._policy.name)
+        unsettled = [piece for piece in placed if piece.placement is None or not piece.placement.settled]
+        if unsettled:
+            partitions = [ring.partition_of(piece.digest) for piece in unsettled if piece.digest]
+            await uow.partitions.raise_versions(self._policy.name, partitions)
+
+    async def _refer(self, uow: UnitOfWork, hashed: list[_Piece]) -> list[Chunk]:
+        """Commit, together with the caller, the rows of chunks and the file's references to them (rule 1)."""
+        new = [
+            NewChunk(random_id(self._tools.entropy), piece.digest, piece.size_bytes) for piece in hashed if piece.digest
+        ]
+        chunks = list(await uow.chunks.obtain(self._policy.name, new))
+        references = [
+            ChunkRef(piece.position, piece.offset_bytes, chunk) for piece, chunk in zip(hashed, chunks, strict=True)
+        ]
+        await uow.files.set_references(self.file_id, references)
+        return chunks
+
+    async def _end(self, uow: UnitOfWork, completion: Completion, now: datetime) -> StoredFile:
+        if not await uow.files.complete(self.file_id, length_bytes=self.size_bytes):
+            raise OffsetConflict("the upload has moved on without this request")
+        file = await uow.files.get(self.file_id)
+        if file is None:
+            raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
+        await completion(uow, file, now)
+        return file
+
+    def _forget(self, placed: list[_Piece]) -> None:
+        for piece in placed:
+            self._pieces.popleft()
+            self._confirmed_bytes = piece.offset_bytes + piece.size_bytes
+            self._confirmed_chunks = piece.position + 1
+            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable)
+        self._room.set()
+
+    async def _place_again(self) -> None:
+        """Place what is not confirmed under the newest ring: the bytes are still held (rule 3)."""
+        self._ring_changes += 1
+        if self._ring_changes > RING_CHANGES_MAX:
+            raise InsufficientServers(
+                f"the ring changed more than {RING_CHANGES_MAX} times during this upload", needed=1, acknowledged=0
+            )
+        topology = await self._tools.topology.refresh()
+        stale = [piece for piece in self._placed() if piece.placement and piece.placement.epoch != topology.epoch]
+        async with self._tools.metadata.snapshot() as view:
+            now_known = await view.chunks.get_many([piece.chunk.id for piece in stale if piece.chunk])
+        for piece in stale:
+            if piece.chunk is not None:
+                piece.chunk = now_known.get(piece.chunk.id, piece.chunk)
+            piece.placement = None
+            self._start(self._place(piece))
+
+    async def _renew(self) -> None:
+        """Put off the file's end while its gateway lives (rule 1)."""
+        seconds = self._tools.open_file_seconds
+        while not self._complete.done():
+            await asyncio.sleep(seconds / 3)
+            if not self._created:
+                continue
+            async with self._tools.metadata.unit_of_work() as uow:
+                expires_at = await uow.now() + timedelta(seconds=seconds)
+                renewed = await uow.files.renew(self.file_id, expires_at=expires_at)
+                await uow.commit()
+            if not renewed and not self._complete.done():
+                raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
+
+    # ------------------------------------------------------------------ tasks and failures
+
+    def _start(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and self._failure is None:
+            self._failure = error
+            self._room.set()
+            if not self._complete.done():
+                self._complete.cancel()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
