@@ -1,0 +1,61 @@
+"""The Python client: everything the HTTP API does, typed, with retries where they are safe.
+
+from reelstore.client import Client
+
+with Client("http://127.0.0.1:5000") as client:
+    video = client.upload("holiday.mp4", tags=["family"])
+    client.download(video.id, "/backup")
+"""
+
+from reelstore.client.client import DEFAULT_URL, Client
+from reelstore.client.errors import (
+    ConnectionFailed,
+    DownloadFailed,
+    InvalidRequest,
+    Problem,
+    ReelstoreClientError,
+    SourceChanged,
+    TargetExists,
+    UnexpectedAnswer,
+)
+from reelstore.client.filenames import safe_file_name
+from reelstore.client.uploading import Progress
+from reelstore.client.values import (
+    ChunkPlace,
+    Downloaded,
+    Health,
+    Purged,
+    Rebalance,
+    Ring,
+    RingServer,
+    Server,
+    ShardProblem,
+    Verification,
+    Video,
+)
+
+__all__ = [
+    "DEFAULT_URL",
+    "ChunkPlace",
+    "Client",
+    "ConnectionFailed",
+    "DownloadFailed",
+    "Downloaded",
+    "Health",
+    "InvalidRequest",
+    "Problem",
+    "Progress",
+    "Purged",
+    "Rebalance",
+    "ReelstoreClientError",
+    "Ring",
+    "RingServer",
+    "Server",
+    "ShardProblem",
+    "SourceChanged",
+    "TargetExists",
+    "UnexpectedAnswer",
+    "Verification",
+    "Video",
+    "safe_file_name",
+]
