@@ -1,0 +1,60 @@
+"""Go through the shards of a folder, in order of sub-directory, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from reelstore.domain.errors import InvalidInput
+from reelstore.storage.directory.layout import SHARDS, parse_leaf, prefixes
+from reelstore.storage.directory.os_errors import ABSENT
+from reelstore.storage.directory.place import Place
+from reelstore.storage.directory.shard_files import entry_of
+from reelstore.storage.interface import ShardEntry
+
+
+def shards(place: Place, policy: str, start: bytes, stop: bytes | None) -> Iterator[ShardEntry]:
+    """Yield the shards whose digest is in `[start, stop)`; raises `OSError` where reading fails.
+
+    What lies there and is no shard, or vanishes meanwhile, is passed over. A folder is read as it is gone through, so
+    that one with very many shards takes no memory. When this is dropped half-way, its handles close with it.
+
+    Raises:
+        ServerRefused: the place is gone, so that what is missing says nothing.
+    """
+    place.prove()
+    for prefix in prefixes(start, stop):
+        with existing_directory(place, SHARDS, policy, prefix) as folder:
+            if folder is None:
+                continue
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    found = _entry(policy, prefix, entry)
+                    if found is not None and start <= found.name.digest and (stop is None or found.name.digest < stop):
+                        yield found
+    place.prove()
+
+
+@contextmanager
+def existing_directory(place: Place, *way: str) -> Iterator[int | None]:
+    """Open a folder; None when there is none, or a stray in its place."""
+    try:
+        folder = place.open_directory(*way)
+    except OSError as error:
+        if error.errno not in ABSENT:
+            raise
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _entry(policy: str, prefix: str, entry: os.DirEntry[str]) -> ShardEntry | None:
+    try:
+        name = parse_leaf(policy, prefix, entry.name)
+        return entry_of(name, entry.stat(follow_symlinks=False))
+    except (InvalidInput, FileNotFoundError):
+        return None

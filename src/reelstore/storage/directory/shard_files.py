@@ -1,0 +1,221 @@
+"""Shards as files: written whole and durably, read through the handle of the place."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from threading import Lock
+
+from blake3 import blake3
+
+from reelstore.domain.chunk import ShardName
+from reelstore.domain.errors import ShardCorrupt, ShardMissing
+from reelstore.domain.policy import CHUNK_SIZE_BYTES_MAX
+from reelstore.storage.directory.layout import subdirectory
+from reelstore.storage.directory.os_errors import ABSENT, UNREADABLE
+from reelstore.storage.directory.place import CREATE_FLAGS, FILE_MODE, READ_FLAGS, Place, write_all
+from reelstore.storage.directory.space import Space
+from reelstore.storage.interface import ShardEntry
+
+READ_SIZE_BYTES = 1024**2
+
+
+class ShardFiles:
+    """Do what a `StorageServer` does with shards, blocking.
+
+    All methods may raise `OSError`, which the caller explains by the place.
+    """
+
+    def __init__(self, place: Place, space: Space) -> None:
+        self._place = place
+        self._space = space
+        self._durable: set[tuple[str, ...]] = set()  # folders whose entries in their parents are known to be durable
+        self._durable_lock = Lock()
+
+    def put(self, name: ShardName, data: memoryview, *, abandoned: Callable[[], bool]) -> None:
+        """Store a shard; durable on return. An error leaves what was there before or, late, the new bytes: whole.
+
+        The recipe is Swift's (`obj/diskfile.py`): temporary file in the same folder, write, fdatasync, rename, fsync of
+        the folder. The folder's own entry is synced last, once: by then the same journal commit has mostly written it.
+
+        Args:
+            name: the shard.
+            data: its bytes, which must not change until `abandoned`.
+            abandoned: tells whether nobody waits any more, so that the bytes may have changed while they were written.
+
+        Raises:
+            ServerFull: see `Space.reserved`.
+        """
+        way, leaf = subdirectory(name), name.leaf
+        with self._folder_for_writing(way) as folder:
+            replaced = _size(folder, leaf)
+            with self._space.reserved(len(data), replaces_bytes=replaced or 0) as reservation:
+                temporary = self._place.temporaries.draw()
+                try:
+                    _write_durably(folder, temporary, data)
+                    if abandoned():
+                        os.unlink(temporary, dir_fd=folder)
+                        return
+                    with self._space.changing(way):
+                        replaced = _size(folder, leaf)
+                        os.rename(temporary, leaf, src_dir_fd=folder, dst_dir_fd=folder)
+                        self._space.settle(reservation, way, len(data) - (replaced or 0))
+                except BaseException:
+                    with suppress(OSError):
+                        os.unlink(temporary, dir_fd=folder)
+                    raise
+            os.fsync(folder)
+
+    def get(self, name: ShardName, start: int, stop: int | None) -> bytes:
+        """Return bytes `[start, stop)`, fewer when the shard is shorter."""
+        with self._open(name) as (fd, size_bytes):
+            end = size_bytes if stop is None else min(stop, size_bytes)
+            pieces: list[bytes] = []
+            while start < end:
+                piece = self._read(fd, end - start, start, name)
+                if not piece:
+                    break
+                pieces.append(piece)
+                start += len(piece)
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def digest(self, name: ShardName) -> bytes:
+        """Return the BLAKE3 digest of what the medium holds: pages that the system has cached are dropped first."""
+        hasher = blake3()
+        with self._open(name) as (fd, size_bytes):
+            with suppress(OSError):  # a file system without this reads from its cache
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            start = 0
+            while start < size_bytes:
+                piece = self._read(fd, READ_SIZE_BYTES, start, name)
+                if not piece:
+                    break
+                hasher.update(piece)
+                start += len(piece)
+        return hasher.digest()
+
+    def stat(self, name: ShardName) -> ShardEntry | None:
+        """Return the shard's entry, or None."""
+        try:
+            with self._place.directory(*subdirectory(name)) as folder:
+                return entry_of(name, os.stat(name.leaf, dir_fd=folder, follow_symlinks=False))
+        except OSError as error:
+            self._require_absent(error)
+            return None
+
+    def delete(self, name: ShardName) -> bool:
+        """Remove a shard; return whether it was there.
+
+        Not synced: a delete that a power cut undoes leaves bytes whose row is gone, which are collected again.
+        """
+        way = subdirectory(name)
+        try:
+            with self._place.directory(*way) as folder, self._space.changing(way):
+                size_bytes = _size(folder, name.leaf)
+                if size_bytes is None:
+                    return False
+                os.unlink(name.leaf, dir_fd=folder)
+                self._space.add(way, -size_bytes)
+                return True
+        except OSError as error:
+            self._require_absent(error)
+            return False
+
+    @contextmanager
+    def _folder_for_writing(self, way: tuple[str, ...]) -> Iterator[int]:
+        """Open a shard's folder, made if it is not there; at the end its own entry is durable too."""
+        made = False
+        try:
+            folder = self._place.open_directory(*way)
+        except FileNotFoundError:
+            self._place.prove()  # an unmarked place is not filled
+            with self._space.changing(way):
+                made = self._place.make_directory(*way)
+                if made:
+                    self._space.begin(way)
+            folder = self._place.open_directory(*way)
+        try:
+            yield folder
+        finally:
+            os.close(folder)
+        self._make_entries_durable(way, anew=made)
+
+    def _make_entries_durable(self, way: tuple[str, ...], *, anew: bool) -> None:
+        """Sync the parents of a folder, unless that was done since this place was opened."""
+        for depth in range(len(way), 0, -1):
+            with self._durable_lock:
+                if not anew and way[:depth] in self._durable:
+                    return
+            with self._place.directory(*way[: depth - 1]) as parent:
+                os.fsync(parent)
+            with self._durable_lock:
+                self._durable.add(way[:depth])
+
+    @contextmanager
+    def _open(self, name: ShardName) -> Iterator[tuple[int, int]]:
+        """Open a shard for reading; give its handle and its size in bytes."""
+        try:
+            with self._place.directory(*subdirectory(name)) as folder:
+                fd = _open_without_atime(name.leaf, folder)
+        except OSError as error:
+            self._require_absent(error)
+            raise self._missing(name) from None
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise self._missing(name)
+            yield fd, status.st_size
+        finally:
+            os.close(fd)
+
+    def _read(self, fd: int, size_bytes: int, start: int, name: ShardName) -> bytes:
+        try:
+            return os.pread(fd, min(size_bytes, CHUNK_SIZE_BYTES_MAX), start)
+        except OSError as error:
+            if error.errno in UNREADABLE:
+                message = f"the medium cannot give back shard {name}: {error.strerror}"
+                raise ShardCorrupt(message, server=self._place.server) from error
+            raise
+
+    def _missing(self, name: ShardName) -> ShardMissing:
+        return ShardMissing(f"no shard {name}", server=self._place.server)
+
+    def _require_absent(self, error: OSError) -> None:
+        """Make sure that an error means that there is no shard, and not that there is no place."""
+        if error.errno not in ABSENT:
+            raise error
+        self._place.prove()
+
+
+def entry_of(name: ShardName, status: os.stat_result) -> ShardEntry | None:
+    """Return the entry of a file, or None when it is not a regular one."""
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ShardEntry(name, status.st_size, status.st_ctime_ns)
+
+
+def _size(folder: int, leaf: str) -> int | None:
+    """Return the size in bytes of a shard's file, or None when there is none."""
+    try:
+        status = os.stat(leaf, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _write_durably(folder: int, temporary: str, data: memoryview) -> None:
+    fd = os.open(temporary, CREATE_FLAGS, FILE_MODE, dir_fd=folder)
+    try:
+        write_all(fd, data)
+        os.fdatasync(fd)
+    finally:
+        os.close(fd)
+
+
+def _open_without_atime(leaf: str, folder: int) -> int:
+    try:
+        return os.open(leaf, READ_FLAGS | os.O_NOATIME, dir_fd=folder)
+    except PermissionError:  # only the file's owner may ask for that
+        return os.open(leaf, READ_FLAGS, dir_fd=folder)
