@@ -1,0 +1,1 @@
+"""What surrounds every route, as plain ASGI: nothing here ever holds a body, or a stream, in memory."""
