@@ -29,7 +29,9 @@ FIRST_TENURE = "t0"
 
 
 class Actor:
-    """Somebody who works in steps, each of which is atomic: one transaction, or one request to one server.
+    """Somebody who works in steps: each is a transaction, a look at a server, or the sending of requests.
+
+    What is sent takes effect when it is delivered.
 
     Attributes hold immutable values only, so that a clone shares them.
     """
@@ -123,7 +125,10 @@ class World:
         return twin
 
     def key(self) -> Hashable:
-        """Return a value that is equal for worlds with the same future, however they came about."""
+        """Return a value that is equal for worlds with the same future, however they came about.
+
+        The counters of names are left out: worlds that differ in them alone differ in what is called how.
+        """
         return (
             tuple(self.disks),
             self.up,
@@ -193,7 +198,7 @@ class World:
     @property
     def is_clean(self) -> bool:
         """Return whether the metadata says that each chunk lies where the newest ring wants it."""
-        return self.synced_epoch == len(self.rings) - 1 and not self.unsettled
+        return self.synced_epoch == self.newest_epoch and not self.unsettled
 
     def chunk_of(self, digest: str) -> str | None:
         """Return the chunk whose row has the digest, if there is one."""
