@@ -62,7 +62,8 @@ class Draft:
 
     def moving(self) -> Mask:
         """Return which slots hold a shard that has to be copied there already: taking it elsewhere costs nothing."""
-        moves: Mask = (self.slots != self.before) & (self.slots != VACANT)
+        kept = (self.slots[:, :, None] == self.before[:, None, :]).any(axis=2)
+        moves: Mask = ~kept & (self.slots != VACANT)
         return moves
 
     def place(self, rows: Indices, columns: Indices, servers: Indices) -> None:

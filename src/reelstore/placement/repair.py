@@ -1,8 +1,8 @@
 """The update of a table: the least change after which every server holds its quota again.
 
-Four steps, each exact about the rules and only the last exact about the quotas: vacate what may not stay, move
-directly, re-route along zones, finish by augmenting chains. A shard that stays keeps its slot, since slot *j* keeps
-fragment *j*.
+Steps, each of which keeps every rule: vacate what may not stay; move directly; re-route along zones; finish by
+augmenting chains, after which every quota is exact; take back what need not have moved. A shard that stays keeps its
+slot, since slot *j* keeps fragment *j*.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ import numpy as np
 from reelstore.domain.errors import InvalidRing
 from reelstore.placement.chain import augment
 from reelstore.placement.direct import follow, move_directly
-from reelstore.placement.draft import VACANT, Draft, Indices
+from reelstore.placement.draft import VACANT, Draft, Indices, rank_in_group
 from reelstore.placement.reroute import reroute
+from reelstore.placement.settle import settle
+
+_SURPLUS_PARTS = 8
 
 
 def repair(draft: Draft, *, on_the_way: Indices | None = None) -> None:
@@ -43,23 +46,34 @@ def repair(draft: Draft, *, on_the_way: Indices | None = None) -> None:
         if not augment(draft):
             raise InvalidRing(f"{shortage} shards have no place although the quotas have room for them")
         shortage_before = shortage
+    settle(draft)
     if on_the_way is not None:
         _restore_slots(draft.slots, on_the_way)
     _restore_slots(draft.slots, draft.before)
 
 
 def _vacate_crowded(draft: Draft) -> None:
-    """Vacate slots past the zone cap, those of the servers with the largest surplus first."""
-    zones, lack = draft.zones(), np.append(draft.missing, 0)[draft.slots]
-    stays_before = np.zeros(draft.slots.shape, np.int64)
-    width = draft.slots.shape[1]
-    for slot in range(width):
-        for other in range(width):
-            if other != slot:
-                ahead = (lack[:, other] > lack[:, slot]) | ((lack[:, other] == lack[:, slot]) & (other < slot))
-                stays_before[:, slot] += (zones[:, other] == zones[:, slot]) & ahead
-    draft.slots[(stays_before >= draft.cap) & (draft.slots != VACANT)] = VACANT
-    draft.recount()
+    """Vacate slots past the zone cap, those of servers above their quota as far as possible.
+
+    Each crowded row offers the slot of its server with the largest surplus. Each server gives up a part of its
+    surplus at a time, so that the offers of the next round see what is left; when none has a surplus, all give.
+    """
+    while True:
+        zones = draft.zones()
+        in_zone = (zones[:, :, None] == zones[:, None, :]).sum(axis=2)
+        crowded = (in_zone > draft.cap) & (draft.slots != VACANT)
+        rows = np.flatnonzero(crowded.any(axis=1))
+        if not rows.size:
+            return
+        lack = np.where(crowded[rows], np.append(draft.missing, 0)[draft.slots[rows]], np.iinfo(np.int64).max)
+        columns = lack.argmin(axis=1)
+        leaving = draft.slots[rows, columns]
+        given = -(draft.missing[leaving] // _SURPLUS_PARTS)
+        taken = rank_in_group(leaving) < given
+        if not taken.any():
+            taken[:] = True
+        draft.slots[rows[taken], columns[taken]] = VACANT
+        draft.recount()
 
 
 def _restore_slots(slots: Indices, reference: Indices) -> None:
