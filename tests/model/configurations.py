@@ -31,6 +31,11 @@ SMALL = {
         uploads=ONE_UPLOAD, purge=1, collect=1, duplicate=1, reconcile=1
     ),
     "purge during a move": Configuration(changes=(AWAY,), reconcile=1, purge=1, collect=1),
+    "three copies, upload against reconcile": Configuration(
+        copies=3, preloaded=False, uploads=ONE_UPLOAD, changes=(Change((1, 2, 3)),), reconcile=1
+    ),
+    "three copies, one server down": Configuration(copies=3, preloaded=False, uploads=ONE_UPLOAD, down=1, reconcile=1),
+    "three copies, dedup after a lost disk": Configuration(copies=3, uploads=ONE_UPLOAD, wipe=1, reconcile=1),
 }
 """Seconds each."""
 

@@ -45,6 +45,9 @@ STATES = {
     "duplicated message, revert": 27_041,
     "duplicated message, dedup, collection": 30_003,
     "purge during a move": 1_000,
+    "three copies, upload against reconcile": 7_395,
+    "three copies, one server down": 16_212,
+    "three copies, dedup after a lost disk": 2_020,
 }
 """A change of the model that sees fewer states than these has lost some behaviour; change them only with a reason."""
 
