@@ -53,7 +53,7 @@ LARGE = {
     "handoff, time-out, reconcile": Configuration(preloaded=False, uploads=ONE_UPLOAD, down=1, reconcile=1, timeout=1),
     "three changes, two reconciles, reader": Configuration(changes=(AWAY, BACK, Change((1, 2))), reconcile=2, read=1),
 }
-"""Up to a minute and 1 GB of memory each."""
+"""Up to half a minute and 300 MB of memory each."""
 
 
 class Ablation(NamedTuple):
