@@ -1,0 +1,132 @@
+"""Chunks' rows in SQL. The methods promise what `ChunkRepository` says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, select, update
+
+from reelstore.domain.chunk import Chunk, ChunkState
+from reelstore.repositories.interface import NewChunk
+from reelstore.repositories.sql.dialects import batches, upsert
+from reelstore.repositories.sql.schema import chunk_totals, chunks, file_chunks
+from reelstore.repositories.sql.session import Session
+
+_UNREFERENCED = ~exists().where(file_chunks.c.chunk == chunks.c.id)
+
+
+class SqlChunks:
+    """See `ChunkRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def obtain(self, policy: str, chunks: Sequence[NewChunk]) -> Sequence[Chunk]:
+        """See `ChunkRepository.obtain`."""
+        return await self._session.write(lambda connection: _obtain(connection, policy, chunks)) if chunks else []
+
+    async def get_many(self, chunk_ids: Sequence[str]) -> Mapping[str, Chunk]:
+        """See `ChunkRepository.get_many`."""
+
+        def work(connection: Connection) -> Mapping[str, Chunk]:
+            rows = (
+                row
+                for batch in batches(chunk_ids)
+                for row in connection.execute(select(chunks).where(chunks.c.id.in_(batch)))
+            )
+            return {row.id: chunk_of(row) for row in rows}
+
+        return await self._session.read(work)
+
+    async def make_live(self, chunk_ids: Sequence[str]) -> None:
+        """See `ChunkRepository.make_live`."""
+
+        def work(connection: Connection) -> None:
+            for batch in batches(sorted(set(chunk_ids))):
+                written = chunks.c.id.in_(batch) & (chunks.c.state == ChunkState.WRITING)
+                connection.execute(update(chunks).where(written), {"state": ChunkState.LIVE})
+
+        await self._session.write(work)
+
+    async def in_range(self, policy: str, start: bytes, stop: bytes | None) -> Sequence[Chunk]:
+        """See `ChunkRepository.in_range`."""
+        statement = select(chunks).where(*_range(policy, start, stop)).order_by(chunks.c.digest)
+        return await self._session.read(lambda connection: [chunk_of(row) for row in connection.execute(statement)])
+
+    async def delete_unreferenced(self, policy: str, start: bytes, stop: bytes | None) -> Sequence[Chunk]:
+        """See `ChunkRepository.delete_unreferenced`. The index of the foreign key answers what is referenced."""
+        gone = await self._delete(*_range(policy, start, stop))
+        return sorted(gone, key=lambda chunk: chunk.digest)
+
+    async def delete(self, chunk_id: str) -> bool:
+        """See `ChunkRepository.delete`."""
+        return bool(await self._delete(chunks.c.id == chunk_id))
+
+    async def _delete(self, *conditions: ColumnElement[bool]) -> Sequence[Chunk]:
+        statement = delete(chunks).where(*conditions, _UNREFERENCED).returning(*chunks.c)
+
+        def work(connection: Connection) -> Sequence[Chunk]:
+            gone = [chunk_of(row) for row in connection.execute(statement)]
+            _count(connection, gone, sign=-1)
+            return gone
+
+        return await self._session.write(work)
+
+
+def chunk_of(row: Row[Any]) -> Chunk:
+    """Read a chunk from a row that has its columns."""
+    return Chunk(row.id, row.policy, row.digest, row.size_bytes, ChunkState(row.state))
+
+
+def _range(policy: str, start: bytes, stop: bytes | None) -> list[ColumnElement[bool]]:
+    above = [chunks.c.policy == policy, chunks.c.digest >= start]
+    return above if stop is None else [*above, chunks.c.digest < stop]
+
+
+def _obtain(connection: Connection, policy: str, new: Sequence[NewChunk]) -> Sequence[Chunk]:
+    first_given = {chunk.digest: chunk for chunk in reversed(new)}
+    digests = sorted(first_given)
+    connection.execute(
+        upsert(chunks).on_conflict_do_nothing(index_elements=["policy", "digest"]),
+        [
+            {
+                "id": first_given[digest].id,
+                "policy": policy,
+                "digest": digest,
+                "size_bytes": first_given[digest].size_bytes,
+                "state": ChunkState.WRITING,
+            }
+            for digest in digests
+        ],
+    )
+    found: dict[bytes, Chunk] = {}
+    for batch in batches(digests):
+        mine = (chunks.c.policy == policy) & chunks.c.digest.in_(batch)
+        # The lock keeps a collector from deleting a row between here and the reference to it.
+        rows = connection.execute(select(chunks).where(mine).order_by(chunks.c.digest).with_for_update(key_share=True))
+        found.update((row.digest, chunk_of(row)) for row in rows)
+    _count(connection, [found[digest] for digest in digests if found[digest].id == first_given[digest].id], sign=1)
+    return [found[chunk.digest] for chunk in new]
+
+
+def _count(connection: Connection, changed: Iterable[Chunk], *, sign: int) -> None:
+    rows, sizes = Counter[str](), Counter[str]()
+    for chunk in changed:
+        rows[chunk.policy] += sign
+        sizes[chunk.policy] += sign * chunk.size_bytes
+    if not rows:
+        return
+    statement = upsert(chunk_totals)
+    statement = statement.on_conflict_do_update(
+        index_elements=["policy"],
+        set_={
+            "chunks": chunk_totals.c.chunks + statement.excluded.chunks,
+            "chunk_bytes": chunk_totals.c.chunk_bytes + statement.excluded.chunk_bytes,
+        },
+    )
+    connection.execute(
+        statement,
+        [{"policy": policy, "chunks": rows[policy], "chunk_bytes": sizes[policy]} for policy in sorted(rows)],
+    )

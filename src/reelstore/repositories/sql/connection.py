@@ -1,0 +1,115 @@
+"""One database connection with a thread of its own, which no cancelled task can leave half-way.
+
+A statement that runs in a thread cannot be abandoned: it goes on, and whoever uses the connection next meets it. So a
+cancelled call ends when its statement has ended, at the latest after the busy time-out, and only then raises.
+One call is one hop to the thread, whatever number of statements it makes: 0.05 ms, where an asynchronous driver
+takes four hops for each statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from reelstore.repositories.sql.errors import TRANSLATED, translate
+
+T = TypeVar("T")
+
+
+class ThreadedConnection:
+    """Run functions over one connection, one after the other, in one thread.
+
+    Args:
+        engine: where the connection comes from; opened at the first call, and anew after `discard`.
+        interruptible: a cancelled call interrupts its statement. For reading only: an interrupted COMMIT would leave
+            open whether it happened.
+    """
+
+    def __init__(self, engine: Engine, *, interruptible: bool) -> None:
+        self._engine = engine
+        self._interruptible = interruptible
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="reelstore-metadata")
+        self._connection: Connection | None = None
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Return what `work` returns, run in the connection's thread.
+
+        A cancelled call still waits for the work to end, and raises `CancelledError` after it.
+
+        Raises:
+            MetadataUnavailable: the database does not answer, is locked, or its volume is full; a retry can help.
+            IntegrityViolation: a constraint refused; a retry does not help.
+            InvalidInput: a value that no database can hold; a retry does not help.
+        """
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait({future})
+            except asyncio.CancelledError as error:
+                cancelled = error
+                self._interrupt()
+        failure = future.exception()
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None:
+            raise failure
+        return future.result()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            return work(self._connection)
+        except TRANSLATED as error:
+            ours = translate(error)
+            if ours is None:
+                raise
+            raise ours from error
+
+    def _interrupt(self) -> None:
+        if self._interruptible and self._connection is not None:
+            driver = self._connection.connection.dbapi_connection
+            if driver is not None:
+                driver.interrupt()
+
+    async def commit(self) -> None:
+        """Commit. Whatever happens, no transaction is left open. See `run` for the errors."""
+        await self.run(self._commit)
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            connection.commit()
+        except BaseException:
+            self._discard()  # SQLAlchemy takes the transaction for ended, which the database need not
+            raise
+
+    async def roll_back(self) -> None:
+        """End whatever transaction there is; a connection that cannot is replaced at the next call."""
+        await self.run(self._roll_back)
+
+    def _roll_back(self, connection: Connection) -> None:
+        try:
+            connection.rollback()
+        except TRANSLATED:
+            self._discard()
+
+    def _discard(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
+    def close(self) -> Future[None]:
+        """Close the connection, once what runs has ended, and end the thread. To be called once.
+
+        Returns:
+            done when the connection is closed.
+        """
+        closed = self._thread.submit(self._discard)
+        self._thread.shutdown(wait=False)
+        return closed

@@ -1,0 +1,150 @@
+"""Units of work over SQL: one connection that writes, a few that read."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from types import TracebackType
+from typing import Final, Self
+
+from sqlalchemy import Connection, select
+
+from reelstore.repositories.migrations import upgrade
+from reelstore.repositories.sql.chunks import SqlChunks
+from reelstore.repositories.sql.cluster import SqlCluster, SqlIdempotency
+from reelstore.repositories.sql.connection import ThreadedConnection
+from reelstore.repositories.sql.dialects import present_time
+from reelstore.repositories.sql.files import SqlFiles
+from reelstore.repositories.sql.pool import ConnectionPool
+from reelstore.repositories.sql.schema import ring_head
+from reelstore.repositories.sql.session import Session
+from reelstore.repositories.sql.sqlite import database_path, make_engine
+from reelstore.repositories.sql.topology import SqlPartitions, SqlPolicies, SqlRings, SqlServers
+from reelstore.repositories.sql.videos import SqlVideos
+
+READERS_MAX: Final = 8
+
+
+class SqlMetadata:
+    """Keep everything in an SQLite database. See `Metadata`.
+
+    A commit is durable when it returns. Writers of this process wait for each other in the order of asking, at most
+    `pool.WAIT_SECONDS_MAX`; those of other processes as long as SQLite's busy time-out. A snapshot waits for no
+    writer, but there are at most `READERS_MAX` at a time: do not begin one inside another.
+    """
+
+    def __init__(self, writers: ConnectionPool, readers: ConnectionPool) -> None:
+        self._writers = writers
+        self._readers = readers
+
+    @classmethod
+    async def open(cls, url: str) -> SqlMetadata:
+        """Make the database if there is none, bring its tables up to date, and open it.
+
+        Args:
+            url: `sqlite:///relative/path` or `sqlite:////absolute/path`.
+
+        Raises:
+            ConfigurationError: the URL or the path cannot be used, the file is no database of ours, or it was
+                written by a newer Reelstore.
+            MetadataUnavailable: the database is locked, or its volume is full or fails; a retry can help.
+        """
+        path = database_path(url)
+        await asyncio.to_thread(upgrade, path)
+        return cls(
+            ConnectionPool(make_engine(path, read_only=False), size=1, interruptible=False),
+            ConnectionPool(make_engine(path, read_only=True), size=READERS_MAX, interruptible=True),
+        )
+
+    def unit_of_work(self) -> SqlUnit:
+        """See `Metadata.unit_of_work`."""
+        return SqlUnit(self._writers, writable=True)
+
+    def snapshot(self) -> SqlUnit:
+        """See `Metadata.snapshot`."""
+        return SqlUnit(self._readers, writable=False)
+
+    async def close(self) -> None:
+        """See `Metadata.close`. A unit of work that is going on keeps its connection until it ends."""
+        await self._readers.close()
+        await self._writers.close()
+
+
+class SqlUnit:
+    """One transaction. See `UnitOfWork`.
+
+    A call that is cancelled still ends its statement, so that the transaction is either committed or rolled back, and
+    the connection free, when the `async with` is left.
+    """
+
+    videos: SqlVideos
+    files: SqlFiles
+    chunks: SqlChunks
+    servers: SqlServers
+    policies: SqlPolicies
+    rings: SqlRings
+    partitions: SqlPartitions
+    cluster: SqlCluster
+    idempotency: SqlIdempotency
+
+    def __init__(self, pool: ConnectionPool, *, writable: bool) -> None:
+        self._pool = pool
+        self._writable = writable
+        self._connection: ThreadedConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await self._pool.acquire()
+        session = self._session = Session(self._connection, writable=self._writable)
+        try:
+            await self._connection.run(_begin)
+        except BaseException:
+            await self._end()
+            raise
+        self.videos = SqlVideos(session)
+        self.files = SqlFiles(session)
+        self.chunks = SqlChunks(session)
+        self.servers = SqlServers(session)
+        self.policies = SqlPolicies(session)
+        self.rings = SqlRings(session)
+        self.partitions = SqlPartitions(session)
+        self.cluster = SqlCluster(session)
+        self.idempotency = SqlIdempotency(session)
+        return self
+
+    async def now(self) -> datetime:
+        """See `UnitOfWork.now`."""
+        return await self._session.read(present_time)
+
+    async def commit(self) -> None:
+        """See `UnitOfWork.commit`. A cancelled commit has happened, or failed, when `CancelledError` is raised."""
+        self._session.check_writable()
+        self._session.check()
+        if self._connection is not None:
+            try:
+                await self._connection.commit()
+            finally:
+                self._release()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connection is not None:
+            await self._end()
+
+    async def _end(self) -> None:
+        try:
+            if self._connection is not None:
+                await self._connection.roll_back()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        self._session.end()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            self._pool.release(connection)
+
+
+def _begin(connection: Connection) -> None:
+    # The first read pins what a snapshot sees; without it, that would be the state at some later read.
+    connection.execute(select(ring_head.c.epoch))

@@ -1,0 +1,175 @@
+"""Servers, policies, rings and partitions in SQL. The methods promise what their ports say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+
+from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
+from reelstore.domain.policy import Policy, PolicyKind
+from reelstore.domain.server import Server, ServerHealth, ServerState
+from reelstore.placement.ring import RingSet
+from reelstore.repositories.interface import PartitionState
+from reelstore.repositories.sql.schema import partitions, policies, ring_head, rings, servers
+from reelstore.repositories.sql.session import Session
+
+
+class SqlServers:
+    """See `ServerRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, server: Server) -> None:
+        """See `ServerRepository.add`."""
+        await self._session.write(lambda connection: connection.execute(insert(servers), _server_values(server)))
+
+    async def get(self, name: str) -> Server | None:
+        """See `ServerRepository.get`."""
+        statement = select(servers).where(servers.c.name == name)
+        row = await self._session.read(lambda connection: connection.execute(statement).one_or_none())
+        return None if row is None else _server(row)
+
+    async def list(self) -> Sequence[Server]:
+        """See `ServerRepository.list`."""
+        statement = select(servers).order_by(servers.c.number)
+        return await self._session.read(lambda connection: [_server(row) for row in connection.execute(statement)])
+
+    async def update(self, server: Server) -> None:
+        """See `ServerRepository.update`."""
+        statement = update(servers).where(servers.c.name == server.name, servers.c.number == server.number)
+        values = _server_values(server)
+        if not await self._session.write(lambda connection: connection.execute(statement, values).rowcount):
+            raise ServerNotFound(f"there is no server {server.name} of number {server.number}", key=server.name)
+
+    async def next_number(self) -> int:
+        """See `ServerRepository.next_number`. No row is ever deleted, so the largest number is still there."""
+        statement = select(func.coalesce(func.max(servers.c.number), -1) + 1)
+        return await self._session.read(lambda connection: connection.execute(statement).scalar_one())
+
+
+def _server_values(server: Server) -> dict[str, Any]:
+    return {column.name: getattr(server, column.name) for column in servers.c}
+
+
+def _server(row: Row[Any]) -> Server:
+    return Server(**{**row._asdict(), "state": ServerState(row.state), "health": ServerHealth(row.health)})
+
+
+class SqlPolicies:
+    """See `PolicyRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, policy: Policy) -> None:
+        """See `PolicyRepository.add`."""
+        values = {column.name: getattr(policy, column.name) for column in policies.c}
+        await self._session.write(lambda connection: connection.execute(insert(policies), values))
+
+    async def list(self) -> Sequence[Policy]:
+        """See `PolicyRepository.list`."""
+        statement = select(policies).order_by(policies.c.name)
+        rows = await self._session.read(lambda connection: connection.execute(statement).all())
+        return [Policy(**{**row._asdict(), "kind": PolicyKind(row.kind)}) for row in rows]
+
+
+class SqlRings:
+    """See `RingRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def head(self, *, lock: bool = False) -> int:
+        """See `RingRepository.head`."""
+        statement = select(ring_head.c.epoch)
+        if lock:
+            self._session.check_writable()
+            statement = statement.with_for_update(read=True)
+        return await self._session.read(lambda connection: connection.execute(statement).scalar_one())
+
+    async def add(self, rings: RingSet, *, reason: str, at: datetime) -> None:
+        """See `RingRepository.add`."""
+        rings.validate()
+        if not await self._session.write(lambda connection: _add_ring_set(connection, rings, reason, at)):
+            raise Conflict(f"epoch {rings.epoch} does not follow on the newest ring's")
+
+    async def get(self, epoch: int) -> RingSet | None:
+        """See `RingRepository.get`."""
+        statement = select(rings.c.ring_set).where(rings.c.epoch == epoch)
+        data = await self._session.read(lambda connection: connection.execute(statement).scalar_one_or_none())
+        return None if data is None else RingSet.from_bytes(data)
+
+
+def _add_ring_set(connection: Connection, ring_set: RingSet, reason: str, at: datetime) -> bool:
+    moved = update(ring_head).where(ring_head.c.epoch == ring_set.epoch - 1)
+    if connection.execute(moved, {"epoch": ring_set.epoch}).rowcount == 0:
+        return False
+    values = {"epoch": ring_set.epoch, "ring_set": ring_set.to_bytes(), "reason": reason, "created_at": at}
+    connection.execute(insert(rings), values)
+    return True
+
+
+class SqlPartitions:
+    """See `PartitionRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, policy: str, count: int, *, epoch: int) -> None:
+        """See `PartitionRepository.add`."""
+        clean = {"policy": policy, "version": 0, "synced_epoch": epoch, "synced_version": 0, "scrubbed_at": None}
+        rows = [{**clean, "partition": index} for index in range(count)]
+        if rows:
+            await self._session.write(lambda connection: connection.execute(insert(partitions), rows))
+
+    async def get(self, policy: str, index: int) -> PartitionState | None:
+        """See `PartitionRepository.get`."""
+        statement = select(partitions).where(_this(policy, index))
+        row = await self._session.read(lambda connection: connection.execute(statement).one_or_none())
+        return None if row is None else PartitionState(*row)
+
+    async def list(self, policy: str) -> Sequence[PartitionState]:
+        """See `PartitionRepository.list`."""
+        statement = select(partitions).where(partitions.c.policy == policy).order_by(partitions.c.partition)
+        return await self._session.read(
+            lambda connection: [PartitionState(*row) for row in connection.execute(statement)]
+        )
+
+    async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
+        """See `PartitionRepository.raise_versions`."""
+        statement = (
+            update(partitions)
+            .where(partitions.c.policy == bindparam("of_policy"), partitions.c.partition == bindparam("index"))
+            .values(version=partitions.c.version + 1)
+        )
+        rows = [{"of_policy": policy, "index": index} for index in sorted(set(indexes))]
+
+        def work(connection: Connection) -> None:
+            if rows and connection.execute(statement, rows).rowcount != len(rows):
+                raise IntegrityViolation(f"policy {policy} has not all of the partitions whose version is to be raised")
+
+        await self._session.write(work)
+
+    async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
+        """See `PartitionRepository.swap_synced`."""
+        statement = update(partitions).where(_this(policy, index), partitions.c.version == version)
+        values = {"synced_epoch": epoch, "synced_version": version}
+        return await self._session.write(lambda connection: connection.execute(statement, values).rowcount > 0)
+
+    async def set_scrubbed(self, policy: str, index: int, *, at: datetime) -> None:
+        """See `PartitionRepository.set_scrubbed`."""
+        statement = update(partitions).where(_this(policy, index))
+
+        def work(connection: Connection) -> None:
+            if connection.execute(statement, {"scrubbed_at": at}).rowcount == 0:
+                raise IntegrityViolation(f"there is no partition {index} of {policy}")
+
+        await self._session.write(work)
+
+
+def _this(policy: str, index: int) -> ColumnElement[bool]:
+    return (partitions.c.policy == policy) & (partitions.c.partition == index)
