@@ -11,9 +11,20 @@ import pytest
 
 from tests.tidy.inventory import ROOT
 
-PACKAGES = (
-    "background bootstrap chunkstore cli client config domain placement repositories services storage web".split()
-)
+PACKAGES = [
+    "background",
+    "bootstrap",
+    "chunkstore",
+    "cli",
+    "client",
+    "config",
+    "domain",
+    "placement",
+    "repositories",
+    "services",
+    "storage",
+    "web",
+]
 MODULES = (
     *("repositories/interface", "repositories/memory", "repositories/sql"),
     *("storage/directory", "storage/interface", "storage/memory"),
