@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from typing import Annotated, Any
 
-import click
-import typer.main
+import typer
+from typer.core import TyperGroup, TyperOption
 
 import reelstore.cli.app
 from reelstore.config import Settings
@@ -64,17 +65,18 @@ def without_parameter_names(text: str) -> str:
     return re.sub(r"\{[^{}\s]*\}", "{}", text)
 
 
-def commands(command: click.Command, name: str = "reelstore") -> Iterator[tuple[str, click.Command]]:
-    """Give each visible command, with the words that call it."""
-    yield name, command
-    if isinstance(command, click.Group):
-        for word, child in command.commands.items():
-            if not child.hidden:
-                yield from commands(child, f"{name} {word}")
+def commands(command: Any, name: str = "reelstore") -> Iterator[tuple[str, Any]]:
+    """Give each visible command that does something, with the words that call it."""
+    if not isinstance(command, TyperGroup):
+        yield name, command
+        return
+    for word, child in command.commands.items():
+        if not child.hidden:
+            yield from commands(child, f"{name} {word}")
 
 
-def options(command: click.Command) -> set[str]:
-    visible = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
+def options(command: Any) -> set[str]:
+    visible = [parameter for parameter in command.params if isinstance(parameter, TyperOption) and not parameter.hidden]
     return {name for option in visible for name in option.opts if name.startswith("--")} - GIVEN_OPTIONS
 
 
@@ -140,3 +142,23 @@ def test_links_between_pages_lead_somewhere() -> None:
 def test_routes_are_found_with_the_prefix_of_their_router() -> None:
     text = "router = APIRouter(prefix='/videos')\n@router.get('/{video_id}')\nasync def show(): ...\n"
     assert routes(module_from(text)) == [("GET", "/videos/{video_id}")]
+
+
+def test_commands_and_options_are_found_except_hidden_ones() -> None:
+    app, group = typer.Typer(), typer.Typer()
+
+    @app.command()
+    def show(
+        how: Annotated[str, typer.Option("--how", "-h")] = "", secret: Annotated[str, typer.Option(hidden=True)] = ""
+    ) -> None: ...
+
+    @group.command(hidden=True)
+    def inner() -> None: ...
+
+    @group.command("add-all")
+    def add() -> None: ...
+
+    app.add_typer(group, name="server")
+    known = dict(commands(typer.main.get_command(app)))
+    assert set(known) == {"reelstore show", "reelstore server add-all"}
+    assert options(known["reelstore show"]) == {"--how"}
