@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from reelstore.domain.chunk import ShardName
-from reelstore.domain.errors import InvalidInput
 
 ByteString = bytes | bytearray | memoryview
 
@@ -69,8 +68,8 @@ class StorageServer(Protocol):
     """Keep shards under names that are used once.
 
     All methods may raise `ServerUnavailable` (a retry can help) and `ServerRefused` (the place is not, or no longer,
-    the one that was attached; a retry alone does not help). No other error of a library or of the system leaves a
-    driver.
+    the one that was attached; a retry alone does not help), and `InvalidInput` where an argument is no shard's or
+    policy's name. No other error of a library or of the system leaves a driver.
     """
 
     @property
@@ -181,13 +180,3 @@ class StrayReporting(Protocol):
     async def strays(self, limit: int) -> Sequence[Stray]:
         """Return up to `limit` files that are ignored, each with the reason."""
         ...
-
-
-def check_span(start: int, stop: int | None) -> None:
-    """Check that `[start, stop)` is a span of bytes (None: to the end).
-
-    Raises:
-        InvalidInput: not `0 <= start <= stop`; a retry does not help.
-    """
-    if start < 0 or (stop is not None and stop < start):
-        raise InvalidInput(f"not a span of bytes: [{start}, {stop})", field="range")

@@ -12,7 +12,8 @@ from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
-from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage, check_span
+from reelstore.storage.checks import check_name, check_policy, check_span
+from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage
 
 CAPACITY_BYTES_DEFAULT = 4 * 1024**3
 QUARANTINED_MAX = 100
@@ -84,7 +85,7 @@ class MemoryServer:
         """See `StorageServer`."""
         self._require_attached()
         copied = bytes(data)
-        present = self._stored.get(name)
+        present = self._stored.get(check_name(name))
         used_bytes = self._used_bytes + len(copied) - (len(present.data) if present else 0)
         if used_bytes > self._capacity_bytes:
             raise ServerFull(f"the capacity of {self._capacity_bytes} bytes is used up", server=self._name)
@@ -101,12 +102,12 @@ class MemoryServer:
     async def stat(self, name: ShardName) -> ShardEntry | None:
         """See `StorageServer`."""
         self._require_attached()
-        return self._entry(name)
+        return self._entry(check_name(name))
 
     async def delete(self, name: ShardName) -> bool:
         """See `StorageServer`."""
         self._require_attached()
-        stored = self._stored.pop(name, None)
+        stored = self._stored.pop(check_name(name), None)
         if stored is None:
             return False
         del self._names[bisect_left(self._names, name)]
@@ -116,7 +117,7 @@ class MemoryServer:
     async def list(self, policy: str, start: bytes, stop: bytes | None) -> AsyncIterator[ShardEntry]:
         """See `StorageServer`."""
         self._require_attached()
-        for name in self._slice(policy, start, stop):
+        for name in self._slice(check_policy(policy), start, stop):
             entry = self._entry(name)
             if entry is not None:
                 yield entry
@@ -124,7 +125,7 @@ class MemoryServer:
     async def find(self, policy: str, digest: bytes) -> Sequence[ShardEntry]:
         """See `StorageServer`."""
         self._require_attached()
-        entries = (self._entry(name) for name in self._slice(policy, digest, digest + b"\0"))
+        entries = (self._entry(name) for name in self._slice(check_policy(policy), digest, digest + b"\0"))
         return [entry for entry in entries if entry is not None]
 
     async def usage(self) -> Usage:
@@ -139,7 +140,7 @@ class MemoryServer:
     async def set_aside(self, name: ShardName) -> None:
         """See `Quarantining`."""
         self._require_attached()
-        if name in self._stored:
+        if check_name(name) in self._stored:
             self._quarantine.append((name, self._stored[name].data))
 
     async def digest(self, name: ShardName) -> bytes:
@@ -154,7 +155,7 @@ class MemoryServer:
     def _require_shard(self, name: ShardName) -> _Stored:
         self._require_attached()
         try:
-            return self._stored[name]
+            return self._stored[check_name(name)]
         except KeyError:
             raise ShardMissing(f"no shard {name}", server=self._name) from None
 

@@ -17,8 +17,9 @@ import re
 from collections.abc import Iterator
 from itertools import count
 
-from reelstore.domain.chunk import DIGEST_BYTES, ShardName
+from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import InvalidInput
+from reelstore.storage.checks import check_name
 
 MARKER = "reelstore.json"
 SHARDS = "shards"
@@ -35,21 +36,10 @@ def subdirectory(name: ShardName) -> tuple[str, str, str]:
     """Return the way to a shard's folder, from the root.
 
     Raises:
-        InvalidInput: it is no shard's name, so that it must never become a path; a retry does not help.
+        InvalidInput: see `check_name`.
     """
-    if ShardName.parse(str(name)) != name:
-        raise InvalidInput(f"not the name of a shard: {name!r}", field="shard")
+    check_name(name)
     return SHARDS, name.policy, name.digest.hex()[:3]
-
-
-def check_policy(policy: str) -> str:
-    """Return a policy's name.
-
-    Raises:
-        InvalidInput: no shard can be of it, so that it must never become a path; a retry does not help.
-    """
-    subdirectory(ShardName(policy, bytes(DIGEST_BYTES), "0" * 32, 0, 0))
-    return policy
 
 
 def prefixes(start: bytes, stop: bytes | None) -> Iterator[str]:

@@ -13,14 +13,15 @@ from typing import TypeVar
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import InvalidInput, ServerRefused, ServerUnavailable, StorageError
+from reelstore.storage.checks import check_policy, check_span
 from reelstore.storage.directory import listing, quarantine, strays
-from reelstore.storage.directory.layout import MARKER, check_policy
+from reelstore.storage.directory.layout import MARKER
 from reelstore.storage.directory.os_errors import storage_error
 from reelstore.storage.directory.place import Place, make_folder
 from reelstore.storage.directory.shard_files import ShardFiles
 from reelstore.storage.directory.space import Space
 from reelstore.storage.directory.survey import survey
-from reelstore.storage.interface import ByteString, Marker, ShardEntry, Stray, Usage, check_span
+from reelstore.storage.interface import ByteString, Marker, ShardEntry, Stray, Usage
 
 THREADS = 8
 BATCH = 512  # entries that a listing fetches at a time

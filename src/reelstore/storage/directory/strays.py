@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 
 from reelstore.domain.errors import InvalidInput
+from reelstore.storage.checks import check_policy
 from reelstore.storage.directory.layout import (
     LOST_AND_FOUND,
     MARKER,
     QUARANTINE,
     SHARDS,
-    check_policy,
     is_prefix,
     is_temporary,
     parse_leaf,

@@ -1,0 +1,37 @@
+"""What every driver checks of its arguments before it acts on them."""
+
+from __future__ import annotations
+
+from reelstore.domain.chunk import DIGEST_BYTES, ShardName
+from reelstore.domain.errors import InvalidInput
+
+
+def check_name(name: ShardName) -> ShardName:
+    """Return a shard's name that is one; any other must never become a path or a key.
+
+    Raises:
+        InvalidInput: it is none; a retry does not help.
+    """
+    if ShardName.parse(str(name)) != name:
+        raise InvalidInput(f"not the name of a shard: {name!r}", field="shard")
+    return name
+
+
+def check_policy(policy: str) -> str:
+    """Return a policy's name that a shard can be of; any other must never become a path or a key.
+
+    Raises:
+        InvalidInput: it is none; a retry does not help.
+    """
+    check_name(ShardName(policy, bytes(DIGEST_BYTES), "0" * 32, 0, 1))
+    return policy
+
+
+def check_span(start: int, stop: int | None) -> None:
+    """Check that `[start, stop)` is a span of bytes (None: to the end).
+
+    Raises:
+        InvalidInput: not `0 <= start <= stop`; a retry does not help.
+    """
+    if start < 0 or (stop is not None and stop < start):
+        raise InvalidInput(f"not a span of bytes: [{start}, {stop})", field="range")

@@ -1,0 +1,70 @@
+"""What the contract of storage servers is run on, and the shards that it stores."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from blake3 import blake3
+
+from reelstore.domain.chunk import ShardName
+from reelstore.storage.directory import DirectoryServer
+from reelstore.storage.interface import Marker, ShardEntry, StorageServer
+from reelstore.storage.memory import MemoryServer
+from tests.faults import CapableFaultyServer, FaultyServer
+
+MARKER = Marker(cluster="c0ffee", server="a", generation="g1", delete_rounds=0)
+
+Build = Callable[[Path, int | None], StorageServer]
+
+
+def memory(_: Path, capacity_bytes: int | None) -> StorageServer:
+    return MemoryServer("a", capacity_bytes=capacity_bytes)
+
+
+def directory(path: Path, capacity_bytes: int | None) -> StorageServer:
+    return DirectoryServer("a", path / "place", capacity_bytes=capacity_bytes, reserve_bytes=0)
+
+
+def faulty_memory(path: Path, capacity_bytes: int | None) -> StorageServer:
+    return CapableFaultyServer(memory(path, capacity_bytes))
+
+
+def faulty_directory(path: Path, capacity_bytes: int | None) -> StorageServer:
+    return FaultyServer(directory(path, capacity_bytes))
+
+
+KINDS: dict[str, Build] = {
+    "memory": memory,
+    "directory": directory,
+    "faulty-memory": faulty_memory,
+    "faulty-directory": faulty_directory,
+}
+
+
+def shard(
+    data: bytes = b"", *, digest: bytes | None = None, policy: str = "default", slot: int = 0, tenure: int = 1
+) -> ShardName:
+    found = blake3(data).digest() if digest is None else digest
+    return ShardName(policy, found, hashlib.md5(found, usedforsecurity=False).hexdigest(), slot, tenure)
+
+
+def digest_at(prefix: str) -> bytes:
+    """Return the first digest that begins with these hexadecimal digits."""
+    return bytes.fromhex(prefix.ljust(64, "0"))
+
+
+async def listed(
+    server: StorageServer, policy: str = "default", start: bytes = b"", stop: bytes | None = None
+) -> list[ShardEntry]:
+    return [entry async for entry in server.list(policy, start, stop)]
+
+
+async def listed_names(
+    server: StorageServer, policy: str = "default", start: bytes = b"", stop: bytes | None = None
+) -> set[ShardName]:
+    entries = await listed(server, policy, start, stop)
+    names = {entry.name for entry in entries}
+    assert len(names) == len(entries), "each shard is listed once"
+    return names
