@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator
 from itertools import count
 
-from reelstore.domain.chunk import ShardName
+from reelstore.domain.chunk import DIGEST_BYTES, ShardName
 from reelstore.domain.errors import InvalidInput
 from reelstore.storage.checks import check_name
 
@@ -44,11 +44,11 @@ def subdirectory(name: ShardName) -> tuple[str, str, str]:
 
 def prefixes(start: bytes, stop: bytes | None) -> Iterator[str]:
     """Yield the folders that digests in `[start, stop)` lie in, in order."""
-    first = _leading_bits(start)
-    if stop is None:
-        last = PREFIXES - 1
-    else:  # a stop with nothing but zeros after its first 12 bits leaves its own folder out
-        last = _leading_bits(stop) - (int.from_bytes(stop, "big") == _leading_bits(stop) << max(0, 8 * len(stop) - 12))
+    first, last = _leading_bits(start), PREFIXES - 1
+    if stop is not None:
+        last = _leading_bits(stop)
+        if bytes.fromhex(f"{last:03x}".ljust(2 * DIGEST_BYTES, "0")) >= stop:  # its first digest is too far already
+            last -= 1
     for prefix in range(first, last + 1):
         yield f"{prefix:03x}"
 
