@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -20,8 +21,20 @@ from reelstore.web.ranges import MultipartRanges, Span
 
 logger = logging.getLogger(__name__)
 
-Pieces = AsyncGenerator[bytes | memoryview, None]
-OpenSpan = Callable[[Span], Awaitable[AsyncGenerator[memoryview, None]]]
+
+class Pieces(Protocol):
+    """Bytes in order, to be iterated over once and closed."""
+
+    def __aiter__(self) -> AsyncIterator[bytes | memoryview]:
+        """Return itself."""
+        ...
+
+    def aclose(self) -> Awaitable[object]:
+        """Give back what is held; calling it again is fine."""
+        ...
+
+
+OpenSpan = Callable[[Span], Awaitable[Pieces]]
 
 
 class StreamedContent(Response):
@@ -74,9 +87,11 @@ class StreamedContent(Response):
             logger.warning("content cut off: %r path=%s id=%s", error, scope["path"], scope.get(REQUEST_ID))
 
 
-async def parts(open_span: OpenSpan, layout: MultipartRanges, first: AsyncGenerator[memoryview, None]) -> Pieces:
+async def parts(
+    open_span: OpenSpan, layout: MultipartRanges, first: Pieces
+) -> AsyncGenerator[bytes | memoryview, None]:
     """Frame several parts; the first one is open already, the others are opened one after the other."""
-    opened: AsyncGenerator[memoryview, None] | None = first
+    opened: Pieces | None = first
     for span in layout.spans:
         async with aclosing(opened or await open_span(span)) as pieces:
             opened = None
@@ -86,7 +101,7 @@ async def parts(open_span: OpenSpan, layout: MultipartRanges, first: AsyncGenera
     yield layout.tail
 
 
-async def whole(pieces: Iterable[bytes]) -> Pieces:
+async def whole(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
     """Give what is at hand already."""
     for piece in pieces:
         yield piece

@@ -5,6 +5,11 @@ Limits on what a video may be called are the domain's (`reelstore.domain.video`)
 
 from __future__ import annotations
 
+from reelstore.services.pages import CURSOR_LENGTH_MAX, PAGE_SIZE_MAX
+from reelstore.services.video_requests import CONTENT_TYPE_LENGTH_MAX, IDEMPOTENCY_KEY_LENGTH_MAX
+
+__all__ = ["CONTENT_TYPE_LENGTH_MAX", "CURSOR_LENGTH_MAX", "IDEMPOTENCY_KEY_LENGTH_MAX", "PAGE_SIZE_MAX"]
+
 REQUEST_HEAD_BYTES_MAX = 96 * 1024
 """Request line and headers together; a percent-encoded description of 16 KiB still fits."""
 
@@ -19,15 +24,11 @@ FORM_PART_HEADERS_MAX = 16
 FORM_PART_HEADER_BYTES_MAX = 8 * 1024
 
 PAGE_SIZE_DEFAULT = 50
-PAGE_SIZE_MAX = 1000
-CURSOR_LENGTH_MAX = 8 * 1024
 
 RANGES_MAX = 16
 """Ranges in one request; with more, the whole content is sent (RFC 9110, section 14.2, allows to ignore them)."""
 
-IDEMPOTENCY_KEY_LENGTH_MAX = 255
 REQUEST_ID_LENGTH_MAX = 128
-CONTENT_TYPE_LENGTH_MAX = 255
 
 CONCURRENT_REQUESTS_MAX = 1024
 """Requests in progress, streams included; beyond it the answer is 503 `overloaded`."""

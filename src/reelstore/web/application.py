@@ -1,0 +1,76 @@
+"""What the web layer asks of the application behind it, and how routes get at it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Protocol, cast
+
+from fastapi import Depends, FastAPI, Request
+
+from reelstore.services.rebalance import Reconciler
+from reelstore.services.servers import ServerManager
+from reelstore.services.videos import VideoService
+
+
+class Settings(Protocol):
+    """The settings that concern HTTP."""
+
+    @property
+    def allowed_hosts(self) -> Sequence[str] | None:
+        """Host names to answer to, without ports; None for any."""
+        ...
+
+
+class Application(Protocol):
+    """The services, built and started by whoever serves them: `reelstore.bootstrap`."""
+
+    @property
+    def settings(self) -> Settings:
+        """Settings."""
+        ...
+
+    @property
+    def videos(self) -> VideoService:
+        """Store, find, change and read videos."""
+        ...
+
+    @property
+    def servers(self) -> ServerManager:
+        """Administer storage servers and the ring."""
+        ...
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Follow the rebalancing."""
+        ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether requests can be served, and if not, why."""
+        ...
+
+
+def attach(app: FastAPI, application: Application) -> None:
+    """Make the application known to the routes."""
+    app.state.application = application
+
+
+def application_of(request: Request) -> Application:
+    """Return what `attach` attached."""
+    return cast("Application", request.app.state.application)
+
+
+def _videos(request: Request) -> VideoService:
+    return application_of(request).videos
+
+
+def _servers(request: Request) -> ServerManager:
+    return application_of(request).servers
+
+
+def _reconciler(request: Request) -> Reconciler:
+    return application_of(request).reconciler
+
+
+Videos = Annotated[VideoService, Depends(_videos)]
+Servers = Annotated[ServerManager, Depends(_servers)]
+Rebalancing = Annotated[Reconciler, Depends(_reconciler)]

@@ -1,0 +1,1 @@
+"""The routes: each turns a request into one call of a service."""

@@ -1,0 +1,167 @@
+"""How uvicorn serves the app: limits and timeouts that its fast HTTP parser does not bring along."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from asyncio import TimerHandle
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from reelstore.domain.errors import ReelstoreError
+from reelstore.web.errors import HeadTooLarge, MalformedRequest
+from reelstore.web.limits import (
+    HEAD_TIMEOUT_SECONDS,
+    KEEP_ALIVE_TIMEOUT_SECONDS,
+    REQUEST_HEAD_BYTES_MAX,
+    SHUTDOWN_TIMEOUT_SECONDS,
+)
+from reelstore.web.problems import MEDIA_TYPE, describe
+
+BACKLOG = 2048
+
+
+def uvicorn_config(
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 5000,
+    log_level: str | int | None = None,
+    shutdown_timeout_seconds: int = SHUTDOWN_TIMEOUT_SECONDS,
+) -> uvicorn.Config:
+    """Return the configuration to serve the app with: `uvicorn.Server(config).serve(…)`.
+
+    httptools parses, uvloop runs where it is installed. The app logs its own accesses, so uvicorn does not; logging
+    is not configured here. The app has no lifespan: whoever made the application starts and stops it.
+
+    Args:
+        app: what to serve.
+        host: the address to listen on.
+        port: 0 for a free one.
+        log_level: of uvicorn's own loggers; None leaves them as they are.
+        shutdown_timeout_seconds: how long a shutdown waits for answers in progress.
+    """
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=BoundedHttpProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        log_level=log_level,
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_TIMEOUT_SECONDS,
+        timeout_graceful_shutdown=shutdown_timeout_seconds,
+    )
+
+
+class BoundedHttpProtocol(HttpToolsProtocol):
+    """Limit a request's line and headers in bytes and in time, and answer malformed ones with a problem.
+
+    llhttp, the parser, has no limit of its own: one endless header would take all memory, and one that trickles in
+    keeps its connection for ever.
+    """
+
+    _head_bytes = 0
+    _parsed_bytes = 0
+    _in_head = False
+    _too_large = False
+    _head_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
+        """Begin to wait for a request."""
+        super().connection_made(transport)
+        self._arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what belongs to a head that has not ended with these bytes."""
+        super().data_received(data)
+        if self._in_head and not self.transport.is_closing():
+            self._head_bytes += len(data)
+            if self._head_bytes > REQUEST_HEAD_BYTES_MAX:
+                self._too_large = True
+                self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        """Begin to count and to wait."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+        self._parsed_bytes = 0
+        if self._head_timer is None:
+            self._arm()
+
+    def on_url(self, url: bytes) -> None:
+        """Count a part of the request's line."""
+        self._count_parsed(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        self._count_parsed(len(name) + len(value) + len(b": \r\n"))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Stop counting and waiting."""
+        self._in_head = False
+        self._disarm()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer with a problem and close."""
+        self._disarm()
+        error: ReelstoreError = MalformedRequest(msg)
+        if self._too_large:
+            limit = REQUEST_HEAD_BYTES_MAX
+            error = HeadTooLarge(f"request line and headers have more than {limit} bytes", limit=limit)
+        self.transport.write(_raw_answer(describe(error, instance="")))
+        self.transport.close()
+
+    def _count_parsed(self, size_bytes: int) -> None:
+        """Refuse a head that is too large although it arrived in one piece."""
+        self._parsed_bytes += size_bytes
+        if self._parsed_bytes > REQUEST_HEAD_BYTES_MAX:
+            self._too_large = True
+            raise ValueError("head too large")  # ends the parsing: uvicorn calls send_400_response
+
+    def _arm(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_late)
+
+    def _disarm(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_late(self) -> None:
+        """Close a connection whose request does not come, unless an answer to an earlier one is in progress."""
+        self._head_timer = None
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            self._arm()
+        else:
+            self.transport.close()
+
+
+def _raw_answer(document: dict[str, Any]) -> bytes:
+    """Return a whole HTTP answer for a request that no app has seen."""
+    body = json.dumps(document).encode("ascii")
+    status = HTTPStatus(document["status"])
+    head = (
+        f"HTTP/1.1 {status} {status.phrase}\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        "cache-control: no-store\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + body
