@@ -112,7 +112,8 @@ def _carry_out_in_bulk(draft: Draft, chain: list[_Link]) -> bool:
     most = int(draft.missing[end])
     if start != VACANT:
         most = min(most, -int(draft.missing[start]))
-    return hand_over(draft, [HandOver(link.giver, link.taker, link.with_kept) for link in chain], most) > 0
+    steps = [HandOver(link.giver, link.taker, with_kept=link.with_kept) for link in chain]
+    return hand_over(draft, steps, most=most) > 0
 
 
 def _carry_out_once(draft: Draft, chain: list[_Link]) -> bool:

@@ -48,24 +48,27 @@ def held_before(draft: Draft, rows: Indices) -> Mask:
     return held[:, :-1]
 
 
-def hand_over(draft: Draft, steps: Sequence[HandOver], most: int) -> int:
+def hand_over(draft: Draft, steps: Sequence[HandOver], *, most: int, within: Sequence[Indices] | None = None) -> int:
     """Carry out a sequence of hand-overs as often as there are rows for all of them, no row twice.
 
     Args:
         draft: is edited.
         steps: each is done equally often.
         most: times, at most.
+        within: for each step, the distinct rows to look at; without it, all of them.
 
     Returns:
         How often it was done.
     """
-    moving = draft.moving()
+    everywhere = np.arange(len(draft.slots))
     free = np.ones(len(draft.slots), np.bool_)
     picked: list[tuple[Indices, Indices]] = []
     times = most
-    for step in steps:
-        rows, columns = _rows_for(draft, step, moving, free)
+    for step, candidates in zip(steps, within or [everywhere] * len(steps), strict=True):
+        rows, columns = _rows_for(draft, step, candidates[free[candidates]])
         times = min(times, len(rows))
+        if not times:
+            return 0
         picked.append((rows[:times], columns[:times]))
         free[rows[:times]] = False
     for step, (rows, columns) in zip(steps, picked, strict=True):
@@ -73,21 +76,18 @@ def hand_over(draft: Draft, steps: Sequence[HandOver], most: int) -> int:
     return times
 
 
-def _rows_for(draft: Draft, step: HandOver, moving: Mask, free: Mask) -> tuple[Indices, Indices]:
-    """Return the slots, one in each row, that a hand-over can use, those that cost no move first."""
-    usable = (draft.slots == step.giver) & free[:, None]
-    returns = (draft.before == step.taker).any(axis=1)[:, None]
-    costless = moving | returns
-    if step.restoring:
-        usable &= moving & returns
-    elif not step.with_kept:
-        usable &= costless
-    rows, columns = np.nonzero(usable)
-    rows, first = np.unique(rows, return_index=True)
-    columns = columns[first]
-    row, zone = draft.slots[rows], draft.zone_of[step.taker]
+def _rows_for(draft: Draft, step: HandOver, rows: Indices) -> tuple[Indices, Indices]:
+    """Return those of the rows, each with a slot, that a hand-over can use; those that cost no move come first."""
+    row, before, zone = draft.slots[rows], draft.before[rows], draft.zone_of[step.taker]
+    given = row == step.giver
     in_zone = (draft.zone_or_none[row] == zone).sum(axis=1) - (draft.zone_or_none[step.giver] == zone)
-    fits = (in_zone < draft.cap) & ~(row == step.taker).any(axis=1)
-    rows, columns = rows[fits], columns[fits]
-    order = np.argsort(~costless[rows, columns], kind="stable")
-    return rows[order], columns[order]
+    fits = given.any(axis=1) & (in_zone < draft.cap) & ~(row == step.taker).any(axis=1)
+    moves_anyway = np.full(len(rows), step.giver != VACANT) & ~(before == step.giver).any(axis=1)
+    returns = (before == step.taker).any(axis=1)
+    if step.restoring:
+        fits &= moves_anyway & returns
+    elif not step.with_kept:
+        fits &= moves_anyway | returns
+    usable = np.flatnonzero(fits)
+    usable = usable[np.argsort(~(moves_anyway | returns)[usable], kind="stable")]
+    return rows[usable], given[usable].argmax(axis=1)
