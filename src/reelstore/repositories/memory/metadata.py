@@ -145,6 +145,11 @@ class InMemoryWriter(_InMemoryUnit):
         self._tables = tables
         self._writer = writer
 
+    def _check_active(self) -> None:
+        super()._check_active()
+        if self._tables.violated is not None:
+            raise IntegrityViolation("this unit of work has failed and can only be rolled back")
+
     async def __aenter__(self) -> Self:
         await self._writer.acquire()
         self._begin(self._tables, writable=True)
@@ -153,8 +158,6 @@ class InMemoryWriter(_InMemoryUnit):
     async def commit(self) -> None:
         """See `UnitOfWork.commit`."""
         self._check_active()
-        if self._tables.violated is not None:
-            raise IntegrityViolation(self._tables.violated)
         self._tables.commit()
         self._end()
 

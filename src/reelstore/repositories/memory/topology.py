@@ -111,7 +111,7 @@ class InMemoryPartitions:
 
     async def list(self, policy: str, start: int = 0, stop: int | None = None) -> Sequence[PartitionState]:
         """See `PartitionRepository.list`."""
-        indexes = itertools.count(start) if stop is None else range(start, stop)
+        indexes = itertools.count(max(0, start)) if stop is None else range(max(0, start), stop)
         states = (self._tables.partitions.get((policy, index)) for index in indexes)
         return [state for state in itertools.takewhile(lambda state: state is not None, states) if state is not None]
 

@@ -86,28 +86,27 @@ def _range(policy: str, start: bytes, stop: bytes | None) -> list[ColumnElement[
 
 
 def _obtain(connection: Connection, policy: str, new: Sequence[NewChunk]) -> Sequence[Chunk]:
-    first_given = {chunk.digest: chunk for chunk in reversed(new)}
-    digests = sorted(first_given)
-    connection.execute(
-        upsert(chunks).on_conflict_do_nothing(index_elements=["policy", "digest"]),
+    wanted = {chunk.digest: chunk for chunk in reversed(new)}
+    made = connection.execute(
+        upsert(chunks).on_conflict_do_nothing(index_elements=["policy", "digest"]).returning(*chunks.c),
         [
             {
-                "id": first_given[digest].id,
+                "id": wanted[digest].id,
                 "policy": policy,
                 "digest": digest,
-                "size_bytes": first_given[digest].size_bytes,
+                "size_bytes": wanted[digest].size_bytes,
                 "state": ChunkState.WRITING,
             }
-            for digest in digests
+            for digest in sorted(wanted)
         ],
     )
-    found: dict[bytes, Chunk] = {}
-    for batch in batches(digests):
+    found = {row.digest: chunk_of(row) for row in made}
+    _count(connection, found.values(), sign=1)
+    for batch in batches(sorted(wanted.keys() - found.keys())):
         mine = (chunks.c.policy == policy) & chunks.c.digest.in_(batch)
         # The lock keeps a collector from deleting a row between here and the reference to it.
         rows = connection.execute(select(chunks).where(mine).order_by(chunks.c.digest).with_for_update(key_share=True))
         found.update((row.digest, chunk_of(row)) for row in rows)
-    _count(connection, [found[digest] for digest in digests if found[digest].id == first_given[digest].id], sign=1)
     return [found[chunk.digest] for chunk in new]
 
 

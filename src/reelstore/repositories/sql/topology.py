@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, func, insert, select, update
 
 from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy, PolicyKind
@@ -132,27 +132,33 @@ class SqlPartitions:
         row = await self._session.read(lambda connection: connection.execute(statement).one_or_none())
         return None if row is None else PartitionState(*row)
 
-    async def list(self, policy: str) -> Sequence[PartitionState]:
+    async def list(self, policy: str, start: int = 0, stop: int | None = None) -> Sequence[PartitionState]:
         """See `PartitionRepository.list`."""
-        statement = select(partitions).where(partitions.c.policy == policy).order_by(partitions.c.partition)
+        statement = (
+            select(partitions)
+            .where(partitions.c.policy == policy, partitions.c.partition >= start)
+            .order_by(partitions.c.partition)
+        )
+        if stop is not None:
+            statement = statement.where(partitions.c.partition < stop)
         return await self._session.read(
             lambda connection: [PartitionState(*row) for row in connection.execute(statement)]
         )
 
+    async def unsettled(self, policy: str, *, epoch: int) -> Sequence[int]:
+        """See `PartitionRepository.unsettled`."""
+        elsewhere = partitions.c.synced_epoch != epoch
+        statement = (
+            select(partitions.c.partition)
+            .where(partitions.c.policy == policy, elsewhere | (partitions.c.synced_version != partitions.c.version))
+            .order_by(partitions.c.partition)
+        )
+        return await self._session.read(lambda connection: connection.execute(statement).scalars().all())
+
     async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
         """See `PartitionRepository.raise_versions`."""
-        statement = (
-            update(partitions)
-            .where(partitions.c.policy == bindparam("of_policy"), partitions.c.partition == bindparam("index"))
-            .values(version=partitions.c.version + 1)
-        )
-        rows = [{"of_policy": policy, "index": index} for index in sorted(set(indexes))]
-
-        def work(connection: Connection) -> None:
-            if rows and connection.execute(statement, rows).rowcount != len(rows):
-                raise IntegrityViolation(f"policy {policy} has not all of the partitions whose version is to be raised")
-
-        await self._session.write(work)
+        raised = _EACH.values(version=partitions.c.version + 1)
+        await self._session.write(lambda connection: _change_each(connection, raised, policy, indexes))
 
     async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
         """See `PartitionRepository.swap_synced`."""
@@ -160,15 +166,22 @@ class SqlPartitions:
         values = {"synced_epoch": epoch, "synced_version": version}
         return await self._session.write(lambda connection: connection.execute(statement, values).rowcount > 0)
 
-    async def set_scrubbed(self, policy: str, index: int, *, at: datetime) -> None:
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """See `PartitionRepository.set_scrubbed`."""
-        statement = update(partitions).where(_this(policy, index))
+        scrubbed = _EACH.values(scrubbed_at=at)
+        await self._session.write(lambda connection: _change_each(connection, scrubbed, policy, indexes))
 
-        def work(connection: Connection) -> None:
-            if connection.execute(statement, {"scrubbed_at": at}).rowcount == 0:
-                raise IntegrityViolation(f"there is no partition {index} of {policy}")
 
-        await self._session.write(work)
+_EACH = update(partitions).where(
+    partitions.c.policy == bindparam("of_policy"), partitions.c.partition == bindparam("index")
+)
+
+
+def _change_each(connection: Connection, statement: Update, policy: str, indexes: Sequence[int]) -> None:
+    """Change these partitions, in order of index, so that two who do it cannot lock each other out."""
+    rows = [{"of_policy": policy, "index": index} for index in sorted(set(indexes))]
+    if rows and connection.execute(statement, rows).rowcount != len(rows):
+        raise IntegrityViolation(f"policy {policy} has not all of the partitions that are to be changed")
 
 
 def _this(policy: str, index: int) -> ColumnElement[bool]:
