@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
+from reelstore.chunkstore.activity import Activity
 from reelstore.chunkstore.budget import MemoryBudget
 from reelstore.chunkstore.cache import ChunkCache
 from reelstore.domain.chunk import Chunk, ChunkRef
@@ -25,6 +26,7 @@ class ReadingTools:
     metadata: Metadata
     cache: ChunkCache
     budget: MemoryBudget
+    activity: Activity
 
 
 @dataclass(slots=True)
@@ -95,6 +97,7 @@ class RangeReader:
         self._mapped = self._start
 
     async def _next(self) -> memoryview | None:
+        self._tools.activity.touch()
         self._let_go()
         if self._start >= self._stop:
             return None

@@ -36,6 +36,10 @@ class Redundancy(Protocol):
         """Return whether these are the bytes of that slot of the chunk with that digest."""
         ...
 
+    def shard_digest(self, digest: bytes, slot: int) -> bytes | None:
+        """Return the stored shard's digest where the chunk's tells it, so that it can be verified in place."""
+        ...
+
     def decode(self, shards: Mapping[int, ByteString], *, digest: bytes) -> ByteString:
         """Return the chunk from `needed` good shards by slot; the result matches the digest."""
         ...
@@ -60,6 +64,10 @@ class Replication:
     def is_good(self, shard: ByteString, *, digest: bytes, slot: int) -> bool:  # noqa: ARG002 - every slot is the same
         """See `Redundancy`."""
         return digest_of(shard) == digest
+
+    def shard_digest(self, digest: bytes, slot: int) -> bytes | None:  # noqa: ARG002 - every slot is the same
+        """See `Redundancy`."""
+        return digest
 
     def decode(self, shards: Mapping[int, ByteString], *, digest: bytes) -> ByteString:  # noqa: ARG002 - checked before
         """See `Redundancy`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from reelstore.chunkstore.activity import Activity
 from reelstore.chunkstore.budget import MemoryBudget
 from reelstore.chunkstore.buffers import BufferPool
 from reelstore.chunkstore.cache import ChunkCache
@@ -14,11 +16,11 @@ from reelstore.chunkstore.placing import Placer
 from reelstore.chunkstore.reading import RangeReader, ReadingTools
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.chunkstore.writing import FileWriter, WritingTools
-from reelstore.domain.chunk import Chunk
+from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.ids import Entropy
 from reelstore.domain.policy import Policy
 from reelstore.repositories.interface import Metadata
-from reelstore.storage.interface import ByteString
+from reelstore.storage.interface import ByteString, StorageServer, Verifying
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,7 @@ class ChunkStore:
     ) -> None:
         self.topology = topology
         self.fleet = fleet
+        self.activity = Activity()
         self._fetcher = Fetcher(
             fleet, topology, metadata, on_defect=on_defect, get_timeout_seconds=limits.get_timeout_seconds
         )
@@ -75,9 +78,10 @@ class ChunkStore:
             placer=Placer(fleet, entropy=entropy, put_timeout_seconds=limits.put_timeout_seconds),
             buffers=BufferPool(MemoryBudget(limits.write_memory_bytes)),
             entropy=entropy,
+            activity=self.activity,
             open_file_seconds=limits.open_file_seconds,
         )
-        self._reading = ReadingTools(metadata, self._cache, MemoryBudget(limits.read_memory_bytes))
+        self._reading = ReadingTools(metadata, self._cache, MemoryBudget(limits.read_memory_bytes), self.activity)
 
     def writer(self, policy: Policy, *, length_bytes: int | None = None) -> FileWriter:
         """Begin a new file; nothing is stored before its first chunk."""
@@ -90,6 +94,20 @@ class ChunkStore:
     async def fetch(self, chunk: Chunk) -> ByteString:
         """Return a chunk's verified bytes from the servers, past the cache; see `Fetcher.fetch`."""
         return await self._fetcher.fetch(chunk)
+
+    async def is_good_shard(self, driver: StorageServer, name: ShardName) -> bool:
+        """Read a shard on its server and say whether it is what its name promises.
+
+        Raises:
+            ShardMissing: the server answers and has no such shard.
+            ServerUnavailable: it does not answer; a retry can help.
+        """
+        redundancy = self.topology.present.redundancy(name.policy)
+        expected = redundancy.shard_digest(name.digest, name.slot)
+        if expected is not None and isinstance(driver, Verifying):
+            return await driver.digest(name) == expected
+        shard = await driver.get(name)
+        return await asyncio.to_thread(redundancy.is_good, shard, digest=name.digest, slot=name.slot)
 
     async def close(self) -> None:
         """Stop what is under way."""

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reelstore.chunkstore.activity import Activity
 from reelstore.chunkstore.buffers import BufferPool
 from reelstore.chunkstore.placing import Placement, Placer
 from reelstore.chunkstore.redundancy import digest_of
@@ -68,6 +69,7 @@ class WritingTools:
     placer: Placer
     buffers: BufferPool
     entropy: Entropy
+    activity: Activity
     open_file_seconds: float
 
 
@@ -196,6 +198,7 @@ class FileWriter:
     async def _place(self, piece: _Piece) -> None:
         if piece.chunk is None:
             raise RuntimeError("a chunk is placed before its reference is committed")
+        self._tools.activity.touch()
         topology = self._tools.topology.present
         shards = topology.redundancy(self._policy.name).encode(piece.data)
         piece.placement = await self._tools.placer.place(

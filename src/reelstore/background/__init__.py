@@ -1,0 +1,1 @@
+"""The loops that run the services: each does a bounded step, rests, and survives any error."""

@@ -1,0 +1,239 @@
+"""The composition root: alone builds adapters, and hands them over by constructor."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from reelstore.background.loops import Background
+from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
+from reelstore.chunkstore.topology import TopologyCache
+from reelstore.config import Settings
+from reelstore.domain.errors import ConfigurationError, ReelstoreError
+from reelstore.domain.ids import Entropy
+from reelstore.domain.policy import Policy
+from reelstore.domain.server import Server
+from reelstore.repositories.interface import Metadata
+from reelstore.repositories.memory import InMemoryMetadata
+from reelstore.repositories.sql import SqlMetadata
+from reelstore.services.attention import Attention
+from reelstore.services.expiry import expire_open_files
+from reelstore.services.founding import FirstServer, found, identify, is_founded
+from reelstore.services.health import Monitor
+from reelstore.services.inspection import VideoInspector
+from reelstore.services.locations import Locations
+from reelstore.services.pace import Pace
+from reelstore.services.rebalance import Reconciler
+from reelstore.services.rebalancer import Rebalancer, Schedule
+from reelstore.services.repair import Repairer
+from reelstore.services.servers import Drivers, ServerManager
+from reelstore.services.videos import VideoService
+from reelstore.storage import registry
+from reelstore.storage.interface import StorageServer
+
+DEFAULT_POLICY = "default"
+DATABASE_FILE = "metadata.sqlite"
+LOCK_FILE = "reelstore.lock"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything that the web layer and tests use, built and connected."""
+
+    settings: Settings
+    metadata: Metadata
+    topology: TopologyCache
+    fleet: Fleet
+    store: ChunkStore
+    attention: Attention
+    videos: VideoService
+    inspector: VideoInspector
+    servers: ServerManager
+    monitor: Monitor
+    rebalancer: Rebalancer
+
+    async def ready(self) -> tuple[bool, str]:
+        """Say whether requests can be served, and why not: the metadata answers and enough servers take writes."""
+        try:
+            async with self.metadata.snapshot() as view:
+                await view.rings.head()
+        except ReelstoreError as error:
+            return False, str(error)
+        up = sum(member.is_up for member in self.fleet)
+        needed = max(policy.copies_min for policy in self.topology.present.policies.values())
+        if up < needed:
+            return False, f"{up} storage servers answer, and {needed} must acknowledge each write"
+        return True, "ready"
+
+    async def expire(self) -> int:
+        """Drop uploads that nobody continues."""
+        return await expire_open_files(self.metadata, self.topology, self.attention)
+
+
+@asynccontextmanager
+async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> AsyncIterator[Application]:
+    """Build an application, found a cluster if there is none, attach the servers, and run the background.
+
+    A server that is missing, or not the one it should be, does not keep the application from starting: it runs
+    degraded, and says so.
+
+    Args:
+        settings: see there.
+        entropy: draws ids and tenures.
+
+    Raises:
+        ConfigurationError: the data folder or the database cannot be used.
+        MetadataUnavailable: the database is locked, or its volume is full; a retry can help.
+    """
+    with _sole_owner(settings):
+        metadata = await _open_metadata(settings)
+        try:
+            async with _assembled(settings, metadata, entropy) as application:
+                yield application
+        finally:
+            await metadata.close()
+
+
+@asynccontextmanager
+async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
+    application = await _assemble(settings, metadata, entropy)
+    background = Background(
+        monitor=application.monitor.probe_all,
+        rebalancer=application.rebalancer if settings.background else None,
+        expire=application.expire,
+        probe_seconds=settings.probe_seconds,
+        expiry_seconds=settings.expiry_seconds,
+    )
+    try:
+        background.start()
+        yield application
+    finally:
+        await background.stop()
+        await application.store.close()
+        await application.fleet.close()
+
+
+async def _assemble(settings: Settings, metadata: Metadata, entropy: Entropy) -> Application:
+    policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
+    cluster = await identify(metadata, policy, entropy=entropy)
+    fleet = Fleet(_connect, cluster_id=cluster.id, generation=cluster.generation)
+    topology = TopologyCache(metadata)
+    attention = Attention()
+    if not await is_founded(metadata):
+        await _found(settings, metadata, fleet, policy, entropy)
+    await topology.refresh()
+    async with metadata.snapshot() as view:
+        await fleet.refresh(await view.servers.list())
+    store = ChunkStore(
+        metadata, topology, fleet, entropy=entropy, on_defect=attention.on_defect, limits=_limits(settings)
+    )
+    monitor = Monitor(metadata, topology, fleet, attention)
+    await monitor.probe_all()
+    pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
+    repairer = Repairer(fleet, store)
+    reconciler = Reconciler(metadata, topology, fleet, repairer, attention, pace)
+    return Application(
+        settings=settings,
+        metadata=metadata,
+        topology=topology,
+        fleet=fleet,
+        store=store,
+        attention=attention,
+        videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
+        inspector=VideoInspector(metadata, topology, repairer, attention),
+        servers=ServerManager(
+            metadata,
+            topology,
+            fleet,
+            Drivers(_driver, registry.default_zone, registry.same_place),
+            attention,
+            entropy=entropy,
+        ),
+        monitor=monitor,
+        rebalancer=Rebalancer(
+            metadata=metadata,
+            topology=topology,
+            reconciler=reconciler,
+            attention=attention,
+            schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
+        ),
+    )
+
+
+async def _found(settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, entropy: Entropy) -> None:
+    """Begin with servers in memory, or with folders below the data folder, which share its disk."""
+    first = []
+    for index in range(1, settings.first_servers + 1):
+        name = f"disk{index}"
+        url = "memory:" if settings.memory else (settings.data.resolve() / "servers" / name).as_uri()
+        sharing = 1 if settings.memory else settings.first_servers
+        first.append(FirstServer(name, url, registry.default_zone(url), sharing, _driver(url, name, None)))
+    servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)
+    for server, begun in zip(servers, first, strict=True):
+        if settings.memory:
+            fleet.adopt(server, begun.driver)  # its content is the driver itself
+        else:
+            await begun.driver.close()
+
+
+def _connect(server: Server) -> StorageServer:
+    return _driver(server.url, server.name, server.capacity_bytes)
+
+
+def _driver(url: str, name: str, capacity_bytes: int | None) -> StorageServer:
+    return registry.connect(url, name=name, capacity_bytes=capacity_bytes)
+
+
+def _limits(settings: Settings) -> ChunkStoreLimits:
+    return ChunkStoreLimits(
+        write_memory_bytes=settings.write_memory_bytes,
+        read_memory_bytes=settings.read_memory_bytes,
+        cache_bytes=settings.cache_bytes,
+        open_file_seconds=settings.open_file_seconds,
+        put_timeout_seconds=settings.put_timeout_seconds,
+        get_timeout_seconds=settings.get_timeout_seconds,
+    )
+
+
+async def _open_metadata(settings: Settings) -> Metadata:
+    if settings.memory:
+        return InMemoryMetadata()
+    url = settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
+    return await SqlMetadata.open(url)
+
+
+@contextmanager
+def _sole_owner(settings: Settings) -> Iterator[None]:
+    """Make the data folder and hold it for this process.
+
+    Raises:
+        ConfigurationError: it cannot be made, or another process holds it.
+    """
+    if settings.memory:
+        yield
+        return
+    folder = settings.data
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"the data folder {folder} cannot be used: {error.strerror}") from None
+    try:
+        _lock(lock, folder)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(lock: int, folder: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ConfigurationError(f"the data folder {folder} is in use by another process") from None
+    except OSError as error:
+        raise ConfigurationError(f"the data folder {folder} cannot be locked: {error.strerror}") from None

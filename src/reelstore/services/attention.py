@@ -1,0 +1,59 @@
+"""What the background should look at next: partitions with a known or likely need, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reelstore.chunkstore.fetching import Defect
+
+Partition = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Why a partition is looked at.
+
+    Args:
+        verify: read and hash every expected shard, because a bad one was met.
+        collect: drop chunks that nothing refers to any more.
+        unsettled: its version must be raised first, because a defect was found.
+    """
+
+    verify: bool = False
+    collect: bool = False
+    unsettled: bool = False
+
+    def __or__(self, other: Need) -> Need:
+        """Join two needs."""
+        return Need(self.verify or other.verify, self.collect or other.collect, self.unsettled or other.unsettled)
+
+
+class Attention:
+    """Collect needs from everywhere in the process. Losing them in a crash costs time only: all is seen again."""
+
+    def __init__(self) -> None:
+        self._needs: dict[Partition, Need] = {}
+        self.wake = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._needs)
+
+    def add(self, policy: str, partitions: Iterable[int], need: Need) -> None:
+        """Note a need of partitions."""
+        for partition in partitions:
+            key = (policy, partition)
+            self._needs[key] = self._needs.get(key, Need()) | need
+        self.wake.set()
+
+    def on_defect(self, defect: Defect) -> None:
+        """Note what a read met."""
+        self.add(defect.policy, [defect.partition], Need(verify=True, unsettled=True))
+
+    def take(self) -> dict[Partition, Need]:
+        """Hand over all that is noted, in order of partition."""
+        taken = dict(sorted(self._needs.items()))
+        self._needs.clear()
+        self.wake.clear()
+        return taken

@@ -1,0 +1,40 @@
+"""End what nobody finishes: open files whose gateway has gone."""
+
+from __future__ import annotations
+
+import logging
+
+from reelstore.chunkstore.topology import TopologyCache
+from reelstore.domain.file import FileState
+from reelstore.repositories.interface import Metadata
+from reelstore.services.attention import Attention, Need
+
+FILES_AT_ONCE = 100
+POSITIONS_END = 2**31
+
+log = logging.getLogger(__name__)
+
+
+async def expire_open_files(metadata: Metadata, topology: TopologyCache, attention: Attention) -> int:
+    """Drop open files whose time has ended by the database's clock, and have their chunks collected.
+
+    Returns:
+        how many were dropped. A crash leaves the rest for the next call.
+    """
+    async with metadata.snapshot() as view:
+        ended = await view.files.expired(await view.now(), limit=FILES_AT_ONCE)
+    dropped = 0
+    for file_id in ended:
+        async with metadata.unit_of_work() as uow:
+            file = await uow.files.get(file_id, lock=True)
+            now = await uow.now()
+            if file is None or file.state is not FileState.OPEN or file.expires_at is None or file.expires_at > now:
+                continue
+            references = await uow.files.references(file_id, 0, POSITIONS_END)
+            await uow.files.delete(file_id)
+            await uow.commit()
+        dropped += 1
+        ring = topology.present.ring(file.policy)
+        attention.add(file.policy, {ring.partition_of(ref.chunk.digest) for ref in references}, Need(collect=True))
+        log.info("dropped an upload that nobody continued: %s, %d bytes", file_id, file.offset_bytes)
+    return dropped

@@ -1,0 +1,41 @@
+"""Which shards changed since they were last read and hashed, so that a quick pass need not read all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+
+from reelstore.repositories.interface import PartitionState
+from reelstore.services.survey import Expected
+from reelstore.storage.interface import ShardEntry
+
+CLOCK_MARGIN_SECONDS = 3600
+"""How far a server's clock may be from the database's, for what was scrubbed before this process began."""
+
+
+class VerifiedThrough:
+    """Remember, for each partition and server, up to which change time its shards were verified.
+
+    It only decides what is read *soon*: bytes that rot without a change time are found by scrubbing, in which every
+    shard is read whatever this says.
+    """
+
+    def __init__(self) -> None:
+        self._through: dict[tuple[str, int, int], int] = {}
+
+    def is_due(self, state: PartitionState, server: int, entry: ShardEntry) -> bool:
+        """Return whether a shard was touched since it was last verified."""
+        if entry.changed_ns is None:
+            return False
+        through = self._through.get((state.policy, state.index, server))
+        if through is None:
+            scrubbed_at = state.scrubbed_at
+            through = 0 if scrubbed_at is None else int((scrubbed_at.timestamp() - CLOCK_MARGIN_SECONDS) * 1e9)
+        return entry.changed_ns > through
+
+    def note(self, policy: str, shards: Iterable[Expected], *, except_partitions: Container[int]) -> None:
+        """Remember that all of these shards are verified, but for the partitions in which one is not."""
+        for shard in shards:
+            if shard.entry is None or shard.entry.changed_ns is None or shard.partition in except_partitions:
+                continue
+            key = (policy, shard.partition, shard.seat.server)
+            self._through[key] = max(self._through.get(key, 0), shard.entry.changed_ns)
