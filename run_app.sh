@@ -18,7 +18,8 @@ environment, and says which. The first run installs or builds what it needs; tha
   --build      build the Docker image anew, for example after an update
   --port N     listen on this port of the loopback interface (5000)
   --data DIR   keep everything here (local: ./data of the checkout; Docker: the volume 'reelstore-data')
-  ARGUMENT...  handed to 'reelstore serve'; './run_app.sh -- --help' lists them
+  ARGUMENT...  handed to 'reelstore serve'; './run_app.sh -- --help' lists them. In Docker, paths among them are
+               those inside the container
 
 PYTHON names the interpreter to try first. REELSTORE_IMAGE and REELSTORE_CONTAINER (both 'reelstore') rename the
 image and the container; every other REELSTORE_ variable is a setting, and is handed on.
@@ -59,7 +60,7 @@ run_docker() { # ENGINE ARGUMENT...
     fi
     # Inside, the server listens on all addresses, or nothing could reach it; only loopback is published.
     options=(--rm --init --name "$container" --publish "127.0.0.1:${port:-5000}:5000"
-        --security-opt no-new-privileges)
+        --security-opt no-new-privileges --stop-timeout 20)
     if [ -t 0 ] && [ -t 1 ]; then options+=(--interactive --tty); fi
     if [ -n "$data" ]; then
         # Made here, or the engine would make it, owned by root. Inside, the server is whoever owns it outside;

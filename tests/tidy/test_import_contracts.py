@@ -27,7 +27,7 @@ PACKAGES = [
 ]
 MODULES = (
     *("repositories/interface", "repositories/memory", "repositories/sql"),
-    *("storage/directory", "storage/interface", "storage/memory"),
+    *("storage/directory", "storage/interface", "storage/memory", "storage/registry"),
 )
 
 
