@@ -119,17 +119,15 @@ class Place:
         finally:
             os.close(fd)
 
-    def make_directory(self, *way: str) -> bool:
-        """Make the folder that the way leads to, and those before it; return whether the last was not there."""
-        made = False
+    def make_directory(self, *way: str) -> int:
+        """Make the folder that the way leads to, and those before it; return how many of them were there."""
+        present = 0
         for depth, step in enumerate(way):
-            with self.directory(*way[:depth]) as parent:
-                try:
-                    os.mkdir(step, FOLDER_MODE, dir_fd=parent)
-                    made = True
-                except FileExistsError:
-                    made = False
-        return made
+            with self.directory(*way[:depth]) as parent, suppress(FileExistsError):
+                os.mkdir(step, FOLDER_MODE, dir_fd=parent)
+                continue
+            present = depth + 1
+        return present
 
     def prove(self) -> None:
         """Prove that the folder still exists and is marked, so that what is missing in it is truly missing.

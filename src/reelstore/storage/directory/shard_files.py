@@ -126,27 +126,27 @@ class ShardFiles:
     @contextmanager
     def _folder_for_writing(self, way: tuple[str, ...]) -> Iterator[int]:
         """Open a shard's folder, made if it is not there; at the end its own entry is durable too."""
-        made = False
+        present = len(way)
         try:
             folder = self._place.open_directory(*way)
         except FileNotFoundError:
             self._place.prove()  # an unmarked place is not filled
             with self._space.changing(way):
-                made = self._place.make_directory(*way)
-                if made:
+                present = self._place.make_directory(*way)
+                if present < len(way):
                     self._space.begin(way)
             folder = self._place.open_directory(*way)
         try:
             yield folder
         finally:
             os.close(folder)
-        self._make_entries_durable(way, anew=made)
+        self._make_entries_durable(way, present)
 
-    def _make_entries_durable(self, way: tuple[str, ...], *, anew: bool) -> None:
-        """Sync the parents of a folder, unless that was done since this place was opened."""
+    def _make_entries_durable(self, way: tuple[str, ...], present: int) -> None:
+        """Sync the parents of the folders on a way, but for those of the first `present` that were synced before."""
         for depth in range(len(way), 0, -1):
             with self._durable_lock:
-                if not anew and way[:depth] in self._durable:
+                if depth <= present and way[:depth] in self._durable:
                     return
             with self._place.directory(*way[: depth - 1]) as parent:
                 os.fsync(parent)
