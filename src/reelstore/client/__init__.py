@@ -30,8 +30,10 @@ from reelstore.client.values import (
     RingServer,
     Server,
     ShardProblem,
+    Totals,
     Verification,
     Video,
+    VideoPage,
 )
 
 __all__ = [
@@ -54,8 +56,10 @@ __all__ = [
     "ShardProblem",
     "SourceChanged",
     "TargetExists",
+    "Totals",
     "UnexpectedAnswer",
     "Verification",
     "Video",
+    "VideoPage",
     "safe_file_name",
 ]

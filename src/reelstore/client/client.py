@@ -23,6 +23,7 @@ from reelstore.client.values import (
     Server,
     Verification,
     Video,
+    VideoPage,
 )
 from reelstore.client.wire import Wire, segment
 
@@ -182,10 +183,37 @@ class Client:
             sort: a field, with `-` before it for descending order, such as `-created_at`.
             limit: stop after so many.
         """
-        filters = {"query": query, "tag": list(tags), "state": state, "server": server, "sort": sort}
-        chosen = {key: value for key, value in filters.items() if value}
+        chosen = _filters(query=query, tags=tags, state=state, server=server, sort=sort)
         for item in self._items("/videos", "video", query=chosen, limit=limit):
             yield Video.parse(item)
+
+    def video_page(
+        self,
+        *,
+        query: str = "",
+        tags: Sequence[str] = (),
+        state: str | None = None,
+        server: str | None = None,
+        sort: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> VideoPage:
+        """List one page of videos.
+
+        Args:
+            query: words to look for.
+            tags: that each video must have.
+            state: only videos in this state.
+            server: only videos with bytes on this storage server.
+            sort: a field, with `-` before it for descending order.
+            limit: at most so many, up to 1000.
+            cursor: the `next_cursor` of a page with the same arguments; None begins.
+        """
+        chosen = _filters(query=query, tags=tags, state=state, server=server, sort=sort)
+        page = {"limit": limit} if cursor is None else {"limit": limit, "cursor": cursor}
+        answer = self._ask("GET", "/videos", "page of videos", query=chosen | page)
+        items = tuple(Video.parse(item) for item in answer.children("items", "video"))
+        return VideoPage(items, answer.optional_text("next_cursor"))
 
     def video(self, video_id: str) -> Video:
         """Describe a video, one in the trash too."""
@@ -319,6 +347,13 @@ class Client:
                 raise UnexpectedAnswer(f"the listing of {what}s goes round in circles")
             seen.add(cursor)
             page_query["cursor"] = cursor
+
+
+def _filters(
+    *, query: str, tags: Sequence[str], state: str | None, server: str | None, sort: str | None
+) -> dict[str, Any]:
+    filters = {"query": query, "tag": list(tags), "state": state, "server": server, "sort": sort}
+    return {key: value for key, value in filters.items() if value}
 
 
 def _if_match(etag: str | None) -> Mapping[str, str]:

@@ -139,7 +139,8 @@ class Download:
     def _receive(self, part: PartFile, response: httpx.Response) -> None:
         size_bytes = self._video.size_bytes
         self._report(part)
-        for piece in response.iter_raw(READ_BYTES):
+        # In pieces as they come: a buffer in between would be lost with the connection.
+        for piece in response.iter_raw():
             part.append(piece[: size_bytes - part.size_bytes])
             self._report(part)
         if part.size_bytes != size_bytes:

@@ -18,7 +18,7 @@ from reelstore.client.wire import Wire
 
 READ_BYTES = 1024**2
 
-Progress = Callable[[int, int | None], None]
+Progress = Callable[[int, int | None], object]
 """Called with the bytes done so far and the bytes in all (None when unknown); a retry starts at 0 again."""
 
 

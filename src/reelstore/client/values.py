@@ -73,6 +73,14 @@ class Video:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoPage:
+    """A page of a list of videos; `next_cursor` is None on the last one."""
+
+    items: tuple[Video, ...]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Purged:
     """What a purge gave back.
 
@@ -284,6 +292,24 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
+class Totals:
+    """How much is stored: numbers of things, and bytes of one copy of them."""
+
+    videos: int
+    video_bytes: int
+    trashed: int
+    trashed_bytes: int
+    chunks: int
+    chunk_bytes: int
+    open_files: int
+
+    @classmethod
+    def parse(cls, document: Document) -> Totals:
+        """Read the totals, or raise `UnexpectedAnswer`; what is not told counts as 0."""
+        return cls(**{name: document.whole(name, 0) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How the cluster is.
 
@@ -292,6 +318,7 @@ class Health:
         servers_up, servers_total: how many storage servers answer, of how many.
         epoch: of the newest ring.
         capacity_bytes, used_bytes: of all servers together.
+        totals: how much is stored.
     """
 
     health: str
@@ -301,6 +328,7 @@ class Health:
     epoch: int
     capacity_bytes: int
     used_bytes: int
+    totals: Totals
     document: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -314,6 +342,7 @@ class Health:
             epoch=document.whole("epoch", 0),
             capacity_bytes=document.whole("capacity_bytes", 0),
             used_bytes=document.whole("used_bytes", 0),
+            totals=Totals.parse(Document.of(document.fields.get("totals", {}), "count of what is stored")),
             document=document.fields,
         )
 

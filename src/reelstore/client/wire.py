@@ -46,11 +46,14 @@ class Wire:
             if not token or not token.isascii() or not token.isprintable() or " " in token:
                 raise InvalidRequest("a token is printable ASCII without blanks")
             headers["Authorization"] = f"Bearer {token}"
+        # A proxy for the outside world cannot reach this machine's own loopback. And on the way there without TLS,
+        # there is no certificate to verify: reading those of the system takes longer than a request.
+        here = _is_loopback(self.url)
         self._http = httpx.Client(
             headers=headers,
             timeout=_timeout(timeout_seconds),
-            # A proxy for the outside world cannot reach this machine's own loopback.
-            trust_env=not _is_loopback(self.url),
+            trust_env=not here,
+            verify=not here or self.url.startswith("https:"),
         )
 
     def __enter__(self) -> Self:
