@@ -23,6 +23,7 @@ def set_aside(place: Place, name: ShardName, *, capacity_bytes: int) -> None:
     The copy is a second link to the same file where the file system can: a put renames over the name, so that the
     link keeps the old bytes, and takes no room before. Not synced: what a power cut loses here is only evidence.
     """
+    place.prove()  # nothing is made in a place that is no longer marked
     place.make_directory(QUARANTINE)
     with place.directory(QUARANTINE) as quarantine:
         try:
