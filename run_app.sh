@@ -8,7 +8,7 @@ container="${REELSTORE_CONTAINER:-reelstore}"
 
 usage() {
     cat <<END
-Usage: ./run_app.sh [--local | --docker] [--build] [--port N] [--data DIR] [ARGUMENT...]
+Usage: ./run_app.sh [--local | --docker] [OPTION...] [ARGUMENT...]
 
 Runs 'reelstore serve' on http://127.0.0.1:5000, in Docker when an engine answers, else in a local virtual
 environment, and says which. The first run installs or builds what it needs; that takes a network.
@@ -18,8 +18,8 @@ environment, and says which. The first run installs or builds what it needs; tha
   --build      build the Docker image anew, for example after an update
   --port N     listen on this port of the loopback interface (5000)
   --data DIR   keep everything here (local: ./data of the checkout; Docker: the volume 'reelstore-data')
-  ARGUMENT...  handed to 'reelstore serve'; './run_app.sh -- --help' lists them. In Docker, paths among them are
-               those inside the container
+  --config F   read settings from this TOML file
+  ARGUMENT...  handed to 'reelstore serve'; './run_app.sh -- --help' lists them
 
 PYTHON names the interpreter to try first. REELSTORE_IMAGE and REELSTORE_CONTAINER (both 'reelstore') rename the
 image and the container; every other REELSTORE_ variable is a setting, and is handed on.
@@ -38,7 +38,8 @@ absolute() { case "$1" in /*) printf '%s' "$1" ;; *) printf '%s/%s' "$PWD" "$1" 
 run_local() { # ARGUMENT...
     "$root/scripts/environment.sh" .cache/app-venv requirements/app.txt
     say "running in a local virtual environment ($local_reason)"
-    exec "$root/.cache/app-venv/bin/reelstore" serve ${port:+--port "$port"} --data "${data:-$root/data}" "$@"
+    exec "$root/.cache/app-venv/bin/reelstore" serve ${port:+--port "$port"} --data "${data:-$root/data}" \
+        ${config:+--config "$config"} "$@"
 }
 
 # Print "rootless" or "plain" if a Docker engine answers; fail otherwise.
@@ -71,9 +72,13 @@ run_docker() { # ENGINE ARGUMENT...
     else
         options+=(--mount "type=volume,source=reelstore-data,target=/data")
     fi
+    if [ -n "$config" ]; then
+        options+=(--mount "type=bind,source=$config,target=/etc/reelstore.toml,readonly"
+            --env REELSTORE_CONFIG=/etc/reelstore.toml)
+    fi
     while IFS= read -r name; do
         case "$name" in
-        REELSTORE_IMAGE | REELSTORE_CONTAINER | REELSTORE_DATA | REELSTORE_HOST | REELSTORE_PORT) ;;
+        REELSTORE_IMAGE | REELSTORE_CONTAINER | REELSTORE_CONFIG | REELSTORE_DATA | REELSTORE_HOST | REELSTORE_PORT) ;;
         REELSTORE_*) options+=(--env "$name") ;;
         esac
     done < <(compgen -e)
@@ -82,18 +87,19 @@ run_docker() { # ENGINE ARGUMENT...
     exec docker run "${options[@]}" "$image" serve --host 0.0.0.0 --port 5000 --data /data "$@"
 }
 
-mode="" build="" port="${REELSTORE_PORT:-}" data="${REELSTORE_DATA:-}" rest=()
+mode="" build="" port="${REELSTORE_PORT:-}" data="${REELSTORE_DATA:-}" config="${REELSTORE_CONFIG:-}" rest=()
 while [ $# -gt 0 ]; do
     case "$1" in
     --local | --docker) mode="${1#--}" ;;
     --build) build=yes ;;
-    --port | --data)
+    --port | --data | --config)
         [ $# -ge 2 ] || fail "$1 needs a value"
-        if [ "$1" = --port ]; then port="$2"; else data="$2"; fi
+        printf -v "${1#--}" %s "$2"
         shift
         ;;
     --port=*) port="${1#*=}" ;;
     --data=*) data="${1#*=}" ;;
+    --config=*) config="${1#*=}" ;;
     -h | --help) usage && exit ;;
     --) shift && rest+=("$@") && break ;;
     *) rest+=("$1") ;;
@@ -102,6 +108,7 @@ while [ $# -gt 0 ]; do
 done
 case "$port" in *[!0-9]*) fail "--port needs a number, not '$port'" ;; esac
 if [ -n "$data" ]; then data="$(absolute "$data")"; fi
+if [ -n "$config" ]; then config="$(absolute "$config")"; fi
 
 local_reason="asked for by --local"
 if [ "$mode" != local ]; then

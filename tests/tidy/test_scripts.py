@@ -157,6 +157,16 @@ def test_docker_hands_settings_on_and_nothing_else(checkout: Checkout) -> None:
     assert "--publish 127.0.0.1:5001:5000" in run
 
 
+def test_docker_mounts_the_settings_file(checkout: Checkout) -> None:
+    checkout.give_docker(image=True)
+    checkout.run("run_app.sh", "--config", "settings.toml")
+    checkout.run("run_app.sh", REELSTORE_CONFIG=str(checkout.root.parent / "settings.toml"))
+    by_option, by_variable = checkout.docker_calls()
+    mount = f"--mount type=bind,source={checkout.root.parent}/settings.toml,target=/etc/reelstore.toml,readonly"
+    assert f"{mount} --env REELSTORE_CONFIG=/etc/reelstore.toml " in by_option
+    assert by_option == by_variable
+
+
 def test_docker_leaves_a_container_that_exists_alone(checkout: Checkout) -> None:
     checkout.give_docker(image=True, container=True)
     result = checkout.run("run_app.sh")
