@@ -22,7 +22,7 @@ from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
-from reelstore.services.expiry import expire_open_files
+from reelstore.services.expiry import expire_open_files, forget_idempotency_keys
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
@@ -106,6 +106,7 @@ async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -
         monitor=application.monitor.probe_all,
         rebalancer=application.rebalancer if settings.background else None,
         expire=application.expire,
+        forget=lambda: forget_idempotency_keys(metadata),
         probe_seconds=settings.probe_seconds,
         expiry_seconds=settings.expiry_seconds,
     )

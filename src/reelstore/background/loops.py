@@ -12,6 +12,7 @@ from reelstore.services.rebalancer import Rebalancer
 
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS = 2.0
+FORGET_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ class Background:
         monitor: probes all servers once.
         rebalancer: reconciles step by step; None leaves that to other processes.
         expire: drops ended uploads once.
+        forget: drops what is remembered for a while only, once.
         probe_seconds, expiry_seconds: the rests between two calls.
     """
 
@@ -32,6 +34,7 @@ class Background:
         monitor: Callable[[], Awaitable[None]],
         rebalancer: Rebalancer | None,
         expire: Callable[[], Awaitable[object]],
+        forget: Callable[[], Awaitable[object]],
         probe_seconds: float,
         expiry_seconds: float,
     ) -> None:
@@ -40,6 +43,7 @@ class Background:
         if rebalancer is not None:
             self._loops += [
                 _every(expiry_seconds, "ending uploads", expire),
+                _every(FORGET_SECONDS, "forgetting old keys", forget),
                 _reconcile(rebalancer),
             ]
         self._tasks: list[asyncio.Future[None]] = []

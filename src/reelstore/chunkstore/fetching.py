@@ -12,7 +12,7 @@ from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.redundancy import Redundancy
 from reelstore.chunkstore.topology import Topology, TopologyCache, shard_name
 from reelstore.domain.chunk import Chunk, ShardName
-from reelstore.domain.errors import ChunkLost, ChunkUnavailable, ServerUnavailable, ShardMissing
+from reelstore.domain.errors import ChunkLost, ChunkUnavailable, ServerUnavailable, ShardCorrupt, ShardMissing
 from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString
 
@@ -186,6 +186,9 @@ class Fetcher:
                 shard = await member.driver.get(name)
         except ShardMissing:
             self._report_missing(chunk, candidate, topology)
+            return None
+        except ShardCorrupt:  # the medium itself cannot give the bytes back
+            self._report(chunk, candidate, topology, "corrupt")
             return None
         except ServerUnavailable as error:
             member.failed(error)

@@ -17,6 +17,7 @@ from reelstore.chunkstore.reading import RangeReader, ReadingTools
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.chunkstore.writing import FileWriter, WritingTools
 from reelstore.domain.chunk import Chunk, ShardName
+from reelstore.domain.errors import ShardCorrupt
 from reelstore.domain.ids import Entropy
 from reelstore.domain.policy import Policy
 from reelstore.repositories.interface import Metadata
@@ -104,9 +105,12 @@ class ChunkStore:
         """
         redundancy = self.topology.present.redundancy(name.policy)
         expected = redundancy.shard_digest(name.digest, name.slot)
-        if expected is not None and isinstance(driver, Verifying):
-            return await driver.digest(name) == expected
-        shard = await driver.get(name)
+        try:
+            if expected is not None and isinstance(driver, Verifying):
+                return await driver.digest(name) == expected
+            shard = await driver.get(name)
+        except ShardCorrupt:  # the medium itself cannot give the bytes back
+            return False
         return await asyncio.to_thread(redundancy.is_good, shard, digest=name.digest, slot=name.slot)
 
     async def close(self) -> None:

@@ -124,15 +124,6 @@ class TopologyCache:
         )
         return self._present
 
-    async def refresh_if_stale(self) -> bool:
-        """Load the topology if there is a newer epoch; return whether there was."""
-        async with self._metadata.snapshot() as view:
-            epoch = await view.rings.head()
-        if self._present is not None and epoch == self._present.epoch:
-            return False
-        await self.refresh()
-        return True
-
     def note_synced(self, policy: str, partitions: list[int], epoch: int) -> None:
         """Remember that partitions were just synced, without reading all of them again."""
         if self._present is not None and epoch == self._present.epoch:

@@ -1,8 +1,9 @@
-"""End what nobody finishes: open files whose gateway has gone."""
+"""End what nobody finishes or needs any more: open files whose gateway has gone, and old idempotency keys."""
 
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.file import FileState
@@ -11,6 +12,8 @@ from reelstore.services.attention import Attention, Need
 
 FILES_AT_ONCE = 100
 POSITIONS_END = 2**31
+IDEMPOTENCY_SECONDS = 86_400
+"""How long an `Idempotency-Key` is remembered, at least."""
 
 log = logging.getLogger(__name__)
 
@@ -37,4 +40,12 @@ async def expire_open_files(metadata: Metadata, topology: TopologyCache, attenti
         ring = topology.present.ring(file.policy)
         attention.add(file.policy, {ring.partition_of(ref.chunk.digest) for ref in references}, Need(collect=True))
         log.info("dropped an upload that nobody continued: %s, %d bytes", file_id, file.offset_bytes)
+    return dropped
+
+
+async def forget_idempotency_keys(metadata: Metadata) -> int:
+    """Forget keys that are older than `IDEMPOTENCY_SECONDS`; return how many."""
+    async with metadata.unit_of_work() as uow:
+        dropped = await uow.idempotency.drop_before(await uow.now() - timedelta(seconds=IDEMPOTENCY_SECONDS))
+        await uow.commit()
     return dropped

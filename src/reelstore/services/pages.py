@@ -7,7 +7,7 @@ import binascii
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Generic, TypeGuard, TypeVar
 
 from reelstore.domain.errors import InvalidCursor, InvalidInput
 
@@ -55,9 +55,22 @@ def decode_cursor(listing: str, cursor: str) -> tuple[Value, str]:
         named, kind, value, key = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         if kind == "t":
             value = datetime.fromisoformat(value)
-    except (binascii.Error, ValueError, TypeError) as error:
+        str(value).encode()  # a lone surrogate would fail in the database
+        str(key).encode()
+    except (binascii.Error, ValueError, TypeError, RecursionError) as error:
         raise wrong from error
-    fits = named == listing and isinstance(key, str) and isinstance(value, (str, int, datetime))
-    if not fits or (isinstance(value, datetime) and value.tzinfo is None) or isinstance(value, bool):
+    if named != listing or not isinstance(key, str) or not _is_value(value):
         raise wrong
     return value, key
+
+
+def _is_value(value: object) -> TypeGuard[Value]:
+    match value:
+        case bool():
+            return False
+        case int():
+            return 0 <= value < 2**63
+        case datetime():
+            return value.tzinfo is not None
+        case _:
+            return isinstance(value, str)

@@ -129,7 +129,10 @@ class VideoService:
             fingerprint, video_id = known
             if fingerprint != request.fingerprint:
                 raise VideoStateConflict("this Idempotency-Key was used for another request")
-            return await view.videos.get(video_id)
+            video = await view.videos.get(video_id)
+        if video is None:
+            raise VideoStateConflict("the video that this Idempotency-Key made was purged; use another key")
+        return video
 
     async def _make_video(self, uow: UnitOfWork, request: StoreRequest, file: StoredFile, now: datetime) -> Stored:
         video = Video(
