@@ -39,6 +39,11 @@ from reelstore.storage.interface import StorageServer
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
 LOCK_FILE = "reelstore.lock"
+DRIVERS = Drivers(
+    lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
+    registry.default_zone,
+    registry.same_place,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
-    application = await _assemble(settings, metadata, entropy)
+    application = await assemble(settings, metadata, entropy=entropy)
     background = Background(
         monitor=application.monitor.probe_all,
         rebalancer=application.rebalancer if settings.background else None,
@@ -119,14 +124,32 @@ async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -
         await application.fleet.close()
 
 
-async def _assemble(settings: Settings, metadata: Metadata, entropy: Entropy) -> Application:
+async def assemble(
+    settings: Settings, metadata: Metadata, *, entropy: Entropy, drivers: Drivers = DRIVERS
+) -> Application:
+    """Build an application over this metadata, its servers attached and its background not begun.
+
+    Args:
+        settings: see there.
+        metadata: where everything is known; founded if it was never used.
+        entropy: draws ids and tenures.
+        drivers: how places are reached; tests hand over ones that fail on demand.
+
+    Raises:
+        ServerRefused, ServerUnavailable: a first server's place cannot be claimed.
+        MetadataUnavailable: a retry can help.
+    """
+
+    def connect(server: Server) -> StorageServer:
+        return drivers.connect(server.url, server.name, server.capacity_bytes)
+
     policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
     cluster = await identify(metadata, policy, entropy=entropy)
-    fleet = Fleet(_connect, cluster_id=cluster.id, generation=cluster.generation)
+    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
     topology = TopologyCache(metadata)
     attention = Attention()
     if not await is_founded(metadata):
-        await _found(settings, metadata, fleet, policy, entropy)
+        await _found(settings, metadata, fleet, policy, drivers, entropy)
     await topology.refresh()
     async with metadata.snapshot() as view:
         await fleet.refresh(await view.servers.list())
@@ -151,7 +174,7 @@ async def _assemble(settings: Settings, metadata: Metadata, entropy: Entropy) ->
             metadata,
             topology,
             fleet,
-            Drivers(_driver, registry.default_zone, registry.same_place),
+            drivers,
             attention,
             entropy=entropy,
         ),
@@ -166,28 +189,22 @@ async def _assemble(settings: Settings, metadata: Metadata, entropy: Entropy) ->
     )
 
 
-async def _found(settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, entropy: Entropy) -> None:
+async def _found(
+    settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, drivers: Drivers, entropy: Entropy
+) -> None:
     """Begin with servers in memory, or with folders below the data folder, which share its disk."""
     first = []
     for index in range(1, settings.first_servers + 1):
         name = f"disk{index}"
         url = "memory:" if settings.memory else (settings.data.resolve() / "servers" / name).as_uri()
         sharing = 1 if settings.memory else settings.first_servers
-        first.append(FirstServer(name, url, registry.default_zone(url), sharing, _driver(url, name, None)))
+        first.append(FirstServer(name, url, drivers.default_zone(url), sharing, drivers.connect(url, name, None)))
     servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)
     for server, begun in zip(servers, first, strict=True):
         if settings.memory:
             fleet.adopt(server, begun.driver)  # its content is the driver itself
         else:
             await begun.driver.close()
-
-
-def _connect(server: Server) -> StorageServer:
-    return _driver(server.url, server.name, server.capacity_bytes)
-
-
-def _driver(url: str, name: str, capacity_bytes: int | None) -> StorageServer:
-    return registry.connect(url, name=name, capacity_bytes=capacity_bytes)
 
 
 def _limits(settings: Settings) -> ChunkStoreLimits:
