@@ -35,3 +35,14 @@ def check_span(start: int, stop: int | None) -> None:
     """
     if start < 0 or (stop is not None and stop < start):
         raise InvalidInput(f"not a span of bytes: [{start}, {stop})", field="range")
+
+
+def check_capacity(capacity_bytes: int | None) -> int | None:
+    """Return a capacity in bytes that is one, or None for none.
+
+    Raises:
+        InvalidInput: below 1; a retry does not help.
+    """
+    if capacity_bytes is not None and capacity_bytes < 1:
+        raise InvalidInput("the capacity must be at least 1 byte", field="capacity_bytes")
+    return capacity_bytes

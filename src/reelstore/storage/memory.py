@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
-from reelstore.storage.checks import check_name, check_policy, check_span
+from reelstore.storage.checks import check_capacity, check_name, check_policy, check_span
 from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage
 
 CAPACITY_BYTES_DEFAULT = 4 * 1024**3
@@ -35,11 +35,14 @@ class MemoryServer:
     Args:
         name: the server's name in the cluster.
         capacity_bytes: what it takes at most, 4 GiB by default.
+
+    Raises:
+        InvalidInput: a capacity below 1.
     """
 
     def __init__(self, name: str, *, capacity_bytes: int | None = None) -> None:
         self._name = name
-        self._capacity_bytes = CAPACITY_BYTES_DEFAULT if capacity_bytes is None else capacity_bytes
+        self._capacity_bytes = check_capacity(capacity_bytes) or CAPACITY_BYTES_DEFAULT
         self._marker: Marker | None = None
         self._attached = False
         self._stored: dict[ShardName, _Stored] = {}

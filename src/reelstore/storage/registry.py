@@ -43,6 +43,7 @@ def connect(url: str, *, name: str, capacity_bytes: int | None = None) -> Storag
 
     Raises:
         InvalidServerUrl: no driver understands the URL, or an option in it; a retry does not help.
+        InvalidInput: a capacity below 1.
     """
     parts = _split(url)
     return _DRIVERS[parts.scheme].connect(parts, name, capacity_bytes)
@@ -86,6 +87,7 @@ def _split(url: str) -> SplitResult:
     if _UNSAFE.search(url):  # `urlsplit` would drop some of them in silence
         raise _invalid("it has a space or a control character; write it percent-encoded, a space as %20")
     try:
+        url.encode()  # half of a surrogate pair, which JSON can hold
         parts = urlsplit(url)
     except ValueError as error:
         raise _invalid(str(error)) from None

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import InvalidInput, ServerRefused, ServerUnavailable, StorageError
-from reelstore.storage.checks import check_policy, check_span
+from reelstore.storage.checks import check_capacity, check_policy, check_span
 from reelstore.storage.directory import listing, quarantine, strays
 from reelstore.storage.directory.layout import MARKER
 from reelstore.storage.directory.os_errors import storage_error
@@ -67,13 +67,11 @@ class DirectoryServer:
     ) -> None:
         if not path.is_absolute():
             raise InvalidInput(f"the path of a folder must be absolute, not {path}", field="url")
-        if capacity_bytes is not None and capacity_bytes < 1:
-            raise InvalidInput("the capacity must be at least 1 byte", field="capacity_bytes")
         if reserve_bytes is not None and reserve_bytes < 0:
             raise InvalidInput("the reserve must not be below 0", field="reserve_bytes")
         self._name = name
         self._path = path
-        self._capacity_bytes = capacity_bytes
+        self._capacity_bytes = check_capacity(capacity_bytes)
         self._reserve_bytes = reserve_bytes
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
