@@ -15,7 +15,7 @@ from reelstore.web.application import Application, attach
 from reelstore.web.errors import MalformedRequest, MethodNotAllowed, RouteNotFound
 from reelstore.web.middleware.canonical import CanonicalRequests
 from reelstore.web.middleware.envelope import Envelope
-from reelstore.web.middleware.origins import Origins
+from reelstore.web.middleware.origins import Origins, allowed_hosts
 from reelstore.web.problems import answer_error, answer_validation_error, problem_response
 from reelstore.web.routes import cluster, content, operations, servers, storing, videos
 
@@ -46,7 +46,9 @@ def create_app(application: Application) -> FastAPI:
     app.add_exception_handler(HTTPException, _answer_router)
     # The one added last is the outermost.
     app.add_middleware(CanonicalRequests)
-    app.add_middleware(Origins, allowed_hosts=application.settings.allowed_hosts)
+    app.add_middleware(
+        Origins, allowed_hosts=allowed_hosts(application.settings.host, application.settings.allowed_hosts)
+    )
     app.add_middleware(Envelope)
     return app
 

@@ -7,7 +7,8 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, FastAPI, Request
 
-from reelstore.services.rebalance import Reconciler
+from reelstore.services.inspection import VideoInspector
+from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.servers import ServerManager
 from reelstore.services.videos import VideoService
 
@@ -16,8 +17,13 @@ class Settings(Protocol):
     """The settings that concern HTTP."""
 
     @property
+    def host(self) -> str:
+        """The address that is listened on."""
+        ...
+
+    @property
     def allowed_hosts(self) -> Sequence[str] | None:
-        """Host names to answer to, without ports; None for any."""
+        """Host names to answer to, without ports; None for loopback names when bound to loopback, else any."""
         ...
 
 
@@ -40,11 +46,16 @@ class Application(Protocol):
         ...
 
     @property
-    def reconciler(self) -> Reconciler:
+    def inspector(self) -> VideoInspector:
+        """Show and prove where videos lie."""
+        ...
+
+    @property
+    def rebalancer(self) -> Rebalancer:
         """Follow the rebalancing."""
         ...
 
-    def ready(self) -> tuple[bool, str]:
+    async def ready(self) -> tuple[bool, str]:
         """Return whether requests can be served, and if not, why."""
         ...
 
@@ -67,10 +78,15 @@ def _servers(request: Request) -> ServerManager:
     return application_of(request).servers
 
 
-def _reconciler(request: Request) -> Reconciler:
-    return application_of(request).reconciler
+def _inspector(request: Request) -> VideoInspector:
+    return application_of(request).inspector
+
+
+def _rebalancer(request: Request) -> Rebalancer:
+    return application_of(request).rebalancer
 
 
 Videos = Annotated[VideoService, Depends(_videos)]
 Servers = Annotated[ServerManager, Depends(_servers)]
-Rebalancing = Annotated[Reconciler, Depends(_reconciler)]
+Inspector = Annotated[VideoInspector, Depends(_inspector)]
+Rebalancing = Annotated[Rebalancer, Depends(_rebalancer)]

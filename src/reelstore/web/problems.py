@@ -66,8 +66,7 @@ def status_of(error: ReelstoreError | type[ReelstoreError]) -> int:
 
 def describe(error: ReelstoreError, *, instance: str, request_id: str | None = None) -> dict[str, Any]:
     """Return the problem document: the registered members, ours, and the error's own data."""
-    data = {name: value for name, value in vars(error).items() if not name.startswith("_") and value not in (None, "")}
-    return data | {
+    document: dict[str, Any] = {
         "type": f"/problems/{error.problem}",
         "title": error.title,
         "status": status_of(error),
@@ -76,6 +75,10 @@ def describe(error: ReelstoreError, *, instance: str, request_id: str | None = N
         "request_id": request_id,
         "retryable": error.retryable,
     }
+    for name, value in vars(error).items():
+        if not name.startswith("_") and value not in (None, ""):
+            document.setdefault(name, value)
+    return document
 
 
 def problem_response(error: ReelstoreError, scope: Scope) -> Response:

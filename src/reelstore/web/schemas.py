@@ -11,7 +11,6 @@ from reelstore.domain import server as domain_server
 from reelstore.domain import video as domain_video
 from reelstore.domain.server import ServerHealth, ServerState
 from reelstore.domain.video import VideoState
-from reelstore.services import rebalance as rebalance_service
 from reelstore.services import servers as server_service
 from reelstore.services import video_requests as video_service
 from reelstore.web.etags import content_etag, description_etag
@@ -200,7 +199,6 @@ class Ring(Document):
     servers: list[RingServer]
     balance: float = Field(description="The largest load over the fair one; 1 is perfect.")
     width: int = Field(description="Slots of a partition: shards of a chunk.")
-    spread: float | int = Field(description="Zones among a partition's servers.")
 
 
 class Totals(Document):
@@ -241,11 +239,6 @@ class Rebalance(Document):
     bytes_moved: int
     rate_bytes_per_second: float
     eta_seconds: float | None
-
-    @classmethod
-    def of(cls, status: rebalance_service.RebalanceStatus) -> Self:
-        """Describe a rebalancing."""
-        return cls.model_validate(status)
 
 
 class Problem(BaseModel):

@@ -24,6 +24,11 @@ from reelstore.web.problems import MEDIA_TYPE, describe
 
 BACKLOG = 2048
 
+_MALFORMED = (
+    "the request cannot be understood as HTTP/1.1; characters beyond ASCII, and blanks, in a path or query must be "
+    "percent-encoded, as `curl --get --data-urlencode` does"
+)
+
 
 def uvicorn_config(
     app: ASGIApp,
@@ -121,10 +126,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._disarm()
         super().on_headers_complete()
 
-    def send_400_response(self, msg: str) -> None:
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words say less
         """Answer with a problem and close."""
         self._disarm()
-        error: ReelstoreError = MalformedRequest(msg)
+        error: ReelstoreError = MalformedRequest(_MALFORMED)
         if self._too_large:
             limit = REQUEST_HEAD_BYTES_MAX
             error = HeadTooLarge(f"request line and headers have more than {limit} bytes", limit=limit)

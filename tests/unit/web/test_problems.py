@@ -36,7 +36,7 @@ def test_every_error_has_a_status_and_a_page(kind: type[ReelstoreError]) -> None
 
 @pytest.mark.parametrize("kind", OURS)
 def test_only_the_root_and_what_an_operator_must_repair_falls_to_500(kind: type[ReelstoreError]) -> None:
-    broken = (errors.ChunkLost, errors.PlacementError, errors.ConfigurationError)
+    broken = (errors.ChunkLost, errors.PlacementError, errors.ConfigurationError, errors.IntegrityViolation)
     assert (status_of(kind) == 500) == (kind is ReelstoreError or issubclass(kind, broken))
 
 

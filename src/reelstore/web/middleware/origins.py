@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -11,6 +12,7 @@ from reelstore.web.errors import CrossSiteRequest, HostNotAllowed
 from reelstore.web.problems import problem_response
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 class Origins:
@@ -50,6 +52,25 @@ class Origins:
         ):
             return CrossSiteRequest("a page of another site asked for this change")
         return None
+
+
+def allowed_hosts(host: str, told: Sequence[str] | None) -> Sequence[str] | None:
+    """Return the host names to answer to: those told, else loopback names where nothing else can be meant, else any.
+
+    Args:
+        host: the address that is listened on.
+        told: by the settings.
+    """
+    if told is not None or not _is_loopback(host):
+        return told
+    return [*_LOOPBACK_NAMES, host.lower()]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def is_cross_site(*, host: str, origin: str | None, sec_fetch_site: str | None) -> bool:

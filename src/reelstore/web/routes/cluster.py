@@ -40,7 +40,7 @@ async def describe_ring(
 )
 async def describe_rebalance(rebalancing: Rebalancing) -> schemas.Rebalance:
     """Return the progress. `idle` means that everything is proved to lie where it should."""
-    return schemas.Rebalance.of(await rebalancing.status())
+    return schemas.Rebalance.model_validate(await rebalancing.status())
 
 
 @router.get(

@@ -12,7 +12,7 @@ from reelstore.domain.errors import PreconditionFailed
 from reelstore.services.video_requests import Content
 from reelstore.services.videos import VideoService
 from reelstore.web import schemas
-from reelstore.web.application import Videos
+from reelstore.web.application import Inspector, Videos
 from reelstore.web.conditions import Outcome, evaluate, http_date, range_applies
 from reelstore.web.content import StreamedContent, parts, whole
 from reelstore.web.disposition import content_disposition
@@ -122,10 +122,10 @@ def _headers(content: Content, *, download: bool) -> dict[str, str]:
     responses=problems(404),
 )
 async def locate_video(
-    videos: Videos, video_id: str, limit: PageSize = PAGE_SIZE_MAX, cursor: Cursor = None
+    inspector: Inspector, video_id: str, limit: PageSize = PAGE_SIZE_MAX, cursor: Cursor = None
 ) -> schemas.Listing[schemas.ChunkPlace]:
     """Return the video's chunks in order, with the servers that the ring names for each."""
-    page = await videos.placement(video_id, limit=limit, cursor=cursor)
+    page = await inspector.placement(video_id, limit=limit, cursor=cursor)
     places = [schemas.ChunkPlace.model_validate(place) for place in page.items]
     return schemas.Listing(items=places, next_cursor=page.next_cursor)
 
@@ -137,6 +137,6 @@ async def locate_video(
     response_model=schemas.Verification,
     responses=problems(404),
 )
-async def verify_video(videos: Videos, video_id: str) -> schemas.Verification:
+async def verify_video(inspector: Inspector, video_id: str) -> schemas.Verification:
     """Read and hash every shard that should be there. What is not as it should be is queued for repair."""
-    return schemas.Verification.model_validate(await videos.verify(video_id))
+    return schemas.Verification.model_validate(await inspector.verify(video_id))

@@ -81,7 +81,7 @@ async def is_alive() -> dict[str, str]:
 @router.get("/readyz", operation_id="isReady", summary="Can requests be served", responses=problems())
 async def is_ready(request: Request) -> dict[str, str]:
     """Answer 200 when requests can be served, else 503 with the reason. A failure means: send no requests."""
-    ready, reason = application_of(request).ready()
+    ready, reason = await application_of(request).ready()
     if not ready:
         raise NotReady(reason)
     return {"status": "ready"}

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Response
 
+from reelstore.services.video_requests import VideoList
 from reelstore.web import schemas
-from reelstore.web.application import Servers
+from reelstore.web.application import Servers, Videos
 from reelstore.web.bodies import json_body, json_request_body
 from reelstore.web.limits import PAGE_SIZE_DEFAULT
 from reelstore.web.openapi import problems
@@ -66,8 +67,8 @@ async def describe_server(servers: Servers, name: str) -> schemas.Server:
     responses=problems(404),
 )
 async def list_videos_on_server(
-    servers: Servers, name: str, limit: PageSize = PAGE_SIZE_DEFAULT, cursor: Cursor = None
+    videos: Videos, name: str, limit: PageSize = PAGE_SIZE_DEFAULT, cursor: Cursor = None
 ) -> schemas.Listing[schemas.Video]:
-    """Return one page of the videos of which the ring places a chunk on the server."""
-    page = await servers.videos_on(name, limit=limit, cursor=cursor)
+    """Return one page of the videos of which the ring places a chunk on the server, the newest first."""
+    page = await videos.list(VideoList(server=name, limit=limit, cursor=cursor))
     return schemas.Listing(items=[schemas.Video.of(video) for video in page.items], next_cursor=page.next_cursor)
