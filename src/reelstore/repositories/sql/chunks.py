@@ -25,7 +25,10 @@ class SqlChunks:
 
     async def obtain(self, policy: str, chunks: Sequence[NewChunk]) -> Sequence[Chunk]:
         """See `ChunkRepository.obtain`."""
-        return await self._session.write(lambda connection: _obtain(connection, policy, chunks)) if chunks else []
+        if not chunks:
+            self._session.check_writable()
+            return []
+        return await self._session.write(lambda connection: _obtain(connection, policy, chunks))
 
     async def get_many(self, chunk_ids: Sequence[str]) -> Mapping[str, Chunk]:
         """See `ChunkRepository.get_many`."""

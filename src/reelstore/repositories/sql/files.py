@@ -48,8 +48,10 @@ class SqlFiles:
 
     async def set_references(self, file_id: str, references: Sequence[ChunkRef]) -> None:
         """See `FileRepository.set_references`."""
-        if references:
-            await self._session.write(lambda connection: _set_references(connection, file_id, references))
+        if not references:
+            self._session.check_writable()
+            return
+        await self._session.write(lambda connection: _set_references(connection, file_id, references))
 
     async def references(self, file_id: str, start_position: int, stop_position: int) -> Sequence[ChunkRef]:
         """See `FileRepository.references`."""

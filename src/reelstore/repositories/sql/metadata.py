@@ -118,7 +118,6 @@ class SqlUnit:
     async def commit(self) -> None:
         """See `UnitOfWork.commit`. A cancelled commit has happened, or failed, when `CancelledError` is raised."""
         self._session.check_writable()
-        self._session.check()
         if self._connection is not None:
             try:
                 await self._connection.commit()

@@ -41,7 +41,8 @@ class Session:
         return await self.read(work)
 
     def check_writable(self) -> None:
-        """Refuse to write or to lock in a snapshot."""
+        """Refuse to write or to lock in a snapshot, after the end, or after a failure."""
+        self.check()
         if not self._writable:
             raise RuntimeError("a snapshot only reads")
 
