@@ -30,6 +30,17 @@ class Gateway:
         answer = await self.http.post("/api/v1/videos", params={"name": name, **params}, content=content)
         return assert_video(answer, 201)
 
+    async def pages(self, path: str, **params: Any) -> list[dict[str, Any]]:
+        """Return the items of all pages of a listing."""
+        items: list[dict[str, Any]] = []
+        for _ in range(100):
+            page = (await self.http.get(path, params=params)).json()
+            items += page["items"]
+            if page["next_cursor"] is None:
+                return items
+            params["cursor"] = page["next_cursor"]
+        raise AssertionError("the pages do not end")
+
     async def content(self, video: dict[str, Any], **headers: str) -> httpx.Response:
         """Read a video's content."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
