@@ -223,8 +223,8 @@ class FileWriter:
             return False
         placed, hashed = self._placed(), self._hashed()
         idle = not any(piece.chunk is not None and piece.placement is None for piece in self._pieces)
-        if self._completion is not None and len(placed) == len(self._pieces):
-            return True
+        if self._completion is not None and (hashed or len(placed) == len(self._pieces)):
+            return True  # nothing more comes that would be worth waiting for
         if len(hashed) >= BATCH_CHUNKS_EAGER or len(placed) >= BATCH_CHUNKS_MAX:
             return True
         return idle and bool(placed or hashed)
