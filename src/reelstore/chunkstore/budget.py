@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from reelstore.domain.errors import Overloaded
 
@@ -49,7 +49,8 @@ class MemoryBudget:
             if turn.done() and not turn.cancelled():
                 self.release(size_bytes)  # the turn came in the same moment
             else:
-                self._waiting.remove(entry)
+                with suppress(ValueError):  # a release may have passed over it already
+                    self._waiting.remove(entry)
                 self._serve()
             if isinstance(error, TimeoutError):
                 raise Overloaded(
