@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from reelstore.chunkstore.activity import Activity
 from reelstore.chunkstore.buffers import BufferPool
-from reelstore.chunkstore.placing import Placement, Placer
+from reelstore.chunkstore.committing import Completion, OpenFile, Piece
+from reelstore.chunkstore.placing import Placer
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.chunkstore.topology import TopologyCache
-from reelstore.domain.chunk import Chunk, ChunkRef
 from reelstore.domain.errors import (
     InsufficientServers,
-    OffsetConflict,
     StaleRing,
     StoredFileNotFound,
 )
 from reelstore.domain.file import FileState, StoredFile
 from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.policy import Policy
-from reelstore.repositories.interface import Metadata, NewChunk, UnitOfWork
+from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString
 
 BATCH_CHUNKS_MAX = 8
@@ -37,27 +36,6 @@ BATCH_CHUNKS_EAGER = 4
 """So many hashed chunks are referred to at once without waiting for the placing ones, which keeps the disks busy."""
 CHUNKS_IN_FLIGHT_MAX = 16
 RING_CHANGES_MAX = 20
-
-Completion = Callable[[UnitOfWork, StoredFile, datetime], Awaitable[None]]
-"""Called inside the transaction that completes the file, with the completed file and the database's time."""
-
-
-@dataclass(slots=True, eq=False)
-class _Piece:
-    """One chunk on its way from the body to its confirmation."""
-
-    position: int
-    offset_bytes: int
-    buffer: bytearray
-    size_bytes: int
-    digest: bytes | None = None
-    chunk: Chunk | None = None
-    placement: Placement | None = None
-    reusable: bool = True
-
-    @property
-    def data(self) -> memoryview:
-        return memoryview(self.buffer)[: self.size_bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,16 +60,12 @@ class FileWriter:
     def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
         self._tools = tools
         self._policy = policy
-        self._length_bytes = length_bytes
-        self.file_id = random_id(tools.entropy)
+        self._file = OpenFile(random_id(tools.entropy), policy, tools.entropy, length_bytes)
         self.size_bytes = 0
-        self._created = False
-        self._confirmed_bytes = 0
-        self._confirmed_chunks = 0
         self._buffer: bytearray | None = None
         self._filled_bytes = 0
         self._next_position = 0
-        self._pieces: deque[_Piece] = deque()
+        self._pieces: deque[Piece] = deque()
         self._completion: Completion | None = None
         self._ring_changes = 0
         self._failure: BaseException | None = None
@@ -151,12 +125,12 @@ class FileWriter:
             whether the file had been begun. It is left alone if it is complete.
         """
         await self._stop()
-        if not self._created:
+        if not self._file.created:
             return False
         async with self._tools.metadata.unit_of_work() as uow:
-            file = await uow.files.get(self.file_id, lock=True)
+            file = await uow.files.get(self._file.id, lock=True)
             if file is not None and file.state is FileState.OPEN:
-                await uow.files.delete(self.file_id)
+                await uow.files.delete(self._file.id)
             await uow.commit()
         return True
 
@@ -186,16 +160,16 @@ class FileWriter:
         buffer, self._buffer = self._buffer, None
         if buffer is None:
             return
-        piece = _Piece(self._next_position, self.size_bytes - self._filled_bytes, buffer, self._filled_bytes)
+        piece = Piece(self._next_position, self.size_bytes - self._filled_bytes, buffer, self._filled_bytes)
         self._next_position += 1
         self._pieces.append(piece)
         self._start(self._hash(piece))
 
-    async def _hash(self, piece: _Piece) -> None:
+    async def _hash(self, piece: Piece) -> None:
         piece.digest = await asyncio.to_thread(digest_of, piece.data)
         self._wake.set()
 
-    async def _place(self, piece: _Piece) -> None:
+    async def _place(self, piece: Piece) -> None:
         if piece.chunk is None:
             raise RuntimeError("a chunk is placed before its reference is committed")
         self._tools.activity.touch()
@@ -229,7 +203,7 @@ class FileWriter:
             return True
         return idle and bool(placed or hashed)
 
-    def _placed(self) -> list[_Piece]:
+    def _placed(self) -> list[Piece]:
         """Return the leading pieces that can be confirmed."""
         placed = []
         for piece in self._pieces:
@@ -238,9 +212,9 @@ class FileWriter:
             placed.append(piece)
         return placed
 
-    def _hashed(self) -> list[_Piece]:
+    def _hashed(self) -> list[Piece]:
         """Return the next pieces that can be referred to, at most a batch, without a gap before them."""
-        hashed: list[_Piece] = []
+        hashed: list[Piece] = []
         for piece in self._pieces:
             if piece.chunk is not None:
                 continue
@@ -261,14 +235,15 @@ class FileWriter:
                 raise StaleRing("a newer ring was applied while chunks were being placed")
             now = await uow.now()
             expires_at = now + timedelta(seconds=self._tools.open_file_seconds)
-            await self._open(uow, expires_at)
+            await self._file.begin(uow, expires_at)
             if placed:
-                await self._confirm(uow, placed, expires_at)
-            chunks = await self._refer(uow, hashed) if hashed else []
+                ring = self._tools.topology.present.ring(self._policy.name)
+                await self._file.confirm(uow, ring, placed, expires_at)
+            chunks = await self._file.refer(uow, hashed) if hashed else []
             if ending is not None:
-                completed = await self._end(uow, ending, now)
+                completed = await self._file.end(uow, self.size_bytes, ending, now)
             await uow.commit()
-        self._created = True
+        self._file.created = True
         self._forget(placed)
         for piece, chunk in zip(hashed, chunks, strict=True):
             piece.chunk = chunk
@@ -276,81 +251,10 @@ class FileWriter:
         if completed is not None:
             self._complete.set_result(completed)
 
-    async def _open(self, uow: UnitOfWork, expires_at: datetime) -> None:
-        """Make the file at the first transaction; later, prove that it is still open and nobody else's."""
-        if not self._created:
-            await uow.files.add(
-                StoredFile(
-                    id=self.file_id,
-                    policy=self._policy.name,
-                    state=FileState.OPEN,
-                    offset_bytes=0,
-                    chunk_count=0,
-                    length_bytes=self._length_bytes,
-                    expires_at=expires_at,
-                )
-            )
-            return
-        file = await uow.files.get(self.file_id, lock=True)
-        if file is None or file.state is not FileState.OPEN:
-            raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
-        if file.offset_bytes != self._confirmed_bytes:
-            raise OffsetConflict("the upload has moved on without this request", offset_bytes=file.offset_bytes)
-
-    async def _confirm(self, uow: UnitOfWork, placed: list[_Piece], expires_at: datetime) -> None:
-        """Advance the file over chunks that enough servers acknowledged (rules 3 and 4)."""
-        for piece in placed:
-            acknowledged = len(piece.placement.acknowledged) if piece.placement else 0
-            if acknowledged < self._policy.copies_min:
-                raise InsufficientServers(
-                    "a chunk lacks acknowledgements", needed=self._policy.copies_min, acknowledged=acknowledged
-                )
-        first, last = placed[0], placed[-1]
-        references = await uow.files.references(self.file_id, first.position, last.position + 1)
-        if [ref.chunk.id for ref in references] != [piece.chunk.id for piece in placed if piece.chunk]:
-            raise OffsetConflict("another request writes to this upload", offset_bytes=self._confirmed_bytes)
-        advanced = await uow.files.advance(
-            self.file_id,
-            from_offset_bytes=self._confirmed_bytes,
-            to_offset_bytes=last.offset_bytes + last.size_bytes,
-            chunk_count=last.position + 1,
-            expires_at=expires_at,
-        )
-        if not advanced:
-            raise OffsetConflict("the upload has moved on without this request")
-        await uow.chunks.make_live([ref.chunk.id for ref in references])
-        ring = self._tools.topology.present.ring(self._policy.name)
-        unsettled = [piece for piece in placed if piece.placement is None or not piece.placement.settled]
-        if unsettled:
-            partitions = [ring.partition_of(piece.digest) for piece in unsettled if piece.digest]
-            await uow.partitions.raise_versions(self._policy.name, partitions)
-
-    async def _refer(self, uow: UnitOfWork, hashed: list[_Piece]) -> list[Chunk]:
-        """Commit, together with the caller, the rows of chunks and the file's references to them (rule 1)."""
-        new = [
-            NewChunk(random_id(self._tools.entropy), piece.digest, piece.size_bytes) for piece in hashed if piece.digest
-        ]
-        chunks = list(await uow.chunks.obtain(self._policy.name, new))
-        references = [
-            ChunkRef(piece.position, piece.offset_bytes, chunk) for piece, chunk in zip(hashed, chunks, strict=True)
-        ]
-        await uow.files.set_references(self.file_id, references)
-        return chunks
-
-    async def _end(self, uow: UnitOfWork, completion: Completion, now: datetime) -> StoredFile:
-        if not await uow.files.complete(self.file_id, length_bytes=self.size_bytes):
-            raise OffsetConflict("the upload has moved on without this request")
-        file = await uow.files.get(self.file_id)
-        if file is None:
-            raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
-        await completion(uow, file, now)
-        return file
-
-    def _forget(self, placed: list[_Piece]) -> None:
+    def _forget(self, placed: list[Piece]) -> None:
         for piece in placed:
             self._pieces.popleft()
-            self._confirmed_bytes = piece.offset_bytes + piece.size_bytes
-            self._confirmed_chunks = piece.position + 1
+            self._file.confirmed_bytes = piece.offset_bytes + piece.size_bytes
             self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable)
         self._room.set()
 
@@ -376,14 +280,14 @@ class FileWriter:
         seconds = self._tools.open_file_seconds
         while not self._complete.done():
             await asyncio.sleep(seconds / 3)
-            if not self._created:
+            if not self._file.created:
                 continue
             async with self._tools.metadata.unit_of_work() as uow:
                 expires_at = await uow.now() + timedelta(seconds=seconds)
-                renewed = await uow.files.renew(self.file_id, expires_at=expires_at)
+                renewed = await uow.files.renew(self._file.id, expires_at=expires_at)
                 await uow.commit()
             if not renewed and not self._complete.done():
-                raise StoredFileNotFound("the upload has expired; begin it again", key=self.file_id)
+                raise StoredFileNotFound("the upload has expired; begin it again", key=self._file.id)
 
     # ------------------------------------------------------------------ tasks and failures
 
