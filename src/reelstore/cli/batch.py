@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -53,13 +54,15 @@ class Batch:
         """Note and say a failure."""
         self.failures.append((subject, failure))
         self._codes.add(failure.code)
-        output.say(f"reelstore: {output.printable(subject)}: {output.printable(str(failure))}")
+        message = str(failure) if subject in str(failure) else f"{subject}: {failure}"
+        output.say(f"reelstore: {output.printable(message)}")
 
     def done(self, item: Mapping[str, Any], text: str) -> None:
         """Note a success, and print its line (unless the result is JSON)."""
         self.items.append(item)
         if not self.as_json:
             output.line(text)
+            sys.stdout.flush()  # whoever reads along learns of each thing when it is done
 
     def note(self, code: ExitCode) -> None:
         """Let the exit code tell something that is no failure of the command itself."""

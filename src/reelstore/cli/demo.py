@@ -42,7 +42,8 @@ def demo(
                 )
                 batch.done(video.document, f"{video.id}  {size(video.size_bytes):>8}  {output.printable(video.name)}")
             path.unlink(missing_ok=True)
-    output.say(f"stored {count(len(batch.items), 'sample video')}; 'reelstore ls --tag demo' lists them")
+    if batch.items:
+        output.say(f"stored {count(len(batch.items), 'sample video')}; 'reelstore ls --tag demo' lists them")
     batch.end()
 
 

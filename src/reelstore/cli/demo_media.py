@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -43,9 +44,9 @@ class Sample:
 
 SAMPLES = (
     Sample("waves.mp4", "Waves", "waves", 640, 360, 24, 6.0, 220.0),
-    Sample("colour-bars.mp4", "Colour bars", "bars", 960, 540, 25, 5.0, 440.0),
-    Sample("orbit.mp4", "Orbit", "orbit", 480, 480, 30, 8.0, 330.0),
-    Sample("rings.mp4", "Rings", "rings", 426, 240, 30, 10.0, 277.2),
+    Sample("colour-bars.mp4", "Colour bars", "bars", 854, 480, 25, 4.0, 440.0),
+    Sample("orbit.mp4", "Orbit", "orbit", 480, 480, 30, 6.0, 330.0),
+    Sample("rings.mp4", "Rings", "rings", 426, 240, 30, 8.0, 277.2),
     Sample("portrait.mp4", "Portrait", "waves", 360, 640, 30, 4.0, 523.3),
 )
 
@@ -102,12 +103,17 @@ def make(wanted: Sample, path: Path) -> None:
 
 def picture(wanted: Sample, time_seconds: float) -> Picture:
     """Draw the picture of one moment: an array of shape (height, width, 3), red, green and blue."""
-    across, down = np.meshgrid(
-        np.linspace(0, 1, wanted.width, dtype=np.float32), np.linspace(0, 1, wanted.height, dtype=np.float32)
-    )
+    across, down = _places(wanted.width, wanted.height)
     turn = time_seconds / wanted.duration_seconds
     drawn = PATTERNS[wanted.pattern](across, down, turn)
     return np.asarray(np.clip(drawn, 0, 1) * 255, dtype=np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _places(width: int, height: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how far across and how far down each pixel is, from 0 to 1."""
+    across, down = np.meshgrid(np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
+    return across, down
 
 
 def _waves(across: NDArray[np.float32], down: NDArray[np.float32], turn: float) -> NDArray[np.float32]:

@@ -62,11 +62,12 @@ def download(
     except KeyboardInterrupt:
         interrupted = True
         output.say("reelstore: interrupted; what was received is kept, and the same command goes on from there")
-    checked = "" if unverified else ", every byte checked"
-    took = duration(time.monotonic() - started)
-    output.say(f"fetched {count(len(batch.items), 'video')}, {size(fetched_bytes)}, in {took}{checked}")
+    if batch.items:
+        checked = "" if unverified else ", every byte checked"
+        took = duration(time.monotonic() - started)
+        output.say(f"fetched {count(len(batch.items), 'video')}, {size(fetched_bytes)}, in {took}{checked}")
     if unverified:
-        output.say(f"reelstore: of {unverified} only the size was checked: the server tells no digests")
+        output.say(f"of {count(unverified, 'video')} only the size was checked: the server tells no digests")
     batch.end(interrupted=interrupted)
 
 

@@ -7,7 +7,6 @@ from itertools import islice
 
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
-from reelstore.cli.output import printable
 from reelstore.client import Client, Video
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -40,5 +39,5 @@ def find_video(client: Client, reference: str, *, trashed: bool = False) -> Vide
         return next(iter(found.values()))
     if found:
         ids = " ".join(sorted(found)[:5])
-        raise CommandFailed(f"{len(found)} videos are named {printable(reference)!s}; name one by its id: {ids}")
-    raise CommandFailed(f"there is no video of the id or name {printable(reference)}", ExitCode.NOT_FOUND)
+        raise CommandFailed(f"{len(found)} videos are named {reference}; name one by its id: {ids}")
+    raise CommandFailed(f"no video has the id or the name {reference}", ExitCode.NOT_FOUND)

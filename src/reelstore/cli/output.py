@@ -78,11 +78,8 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
         max(cell_len(column.title), *(cell_len(row[index]) for row in safe)) if safe else cell_len(column.title)
         for index, column in enumerate(columns)
     ]
-    if sys.stdout.isatty():
-        shown = _that_fit(columns, widths)
-        if shown:
-            _rich_table(columns, safe, shown)
-            return
+    if sys.stdout.isatty() and _fitted(columns, widths, safe):
+        return
     for row in ([column.title for column in columns], *safe):
         cells = []
         for column, width, cell in zip(columns[:-1], widths, row, strict=False):
@@ -91,39 +88,35 @@ def table(columns: Sequence[Column], rows: Iterable[Sequence[str]]) -> None:
         line("  ".join((*cells, row[-1])).rstrip())
 
 
-def _that_fit(columns: Sequence[Column], widths: Sequence[int]) -> list[int]:
-    """Return the indexes of the columns to show on this terminal; none when even the needed ones are too wide."""
-    from rich.console import Console  # noqa: PLC0415 - see `table`
-
-    room = Console().width
-    shown = list(range(len(columns)))
-    while shown:
-        needed = sum(widths[index] for index in shown[:-1]) + min(widths[-1], _LAST_COLUMN_WIDTH_MIN)
-        if needed + 2 * (len(shown) - 1) <= room:
-            return shown
-        droppable = [index for index in shown if columns[index].optional]
-        if not droppable:
-            return []
-        shown.remove(droppable[-1])
-    return shown
-
-
-def _rich_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> None:
+def _fitted(columns: Sequence[Column], widths: Sequence[int], rows: Sequence[Sequence[str]]) -> bool:
+    """Print a ruled table if the terminal is wide enough for the columns that are needed; return whether it was."""
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - see `table`
     from rich.console import Console  # noqa: PLC0415 - see `table`
     from rich.table import Table  # noqa: PLC0415 - see `table`
     from rich.text import Text  # noqa: PLC0415 - see `table`
 
-    ruled = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    console = Console(highlight=False)
+    shown = list(range(len(columns)))
+    while True:
+        *others, last = shown
+        room = console.width - sum(widths[index] + 2 for index in others)
+        if room >= min(widths[last], _LAST_COLUMN_WIDTH_MIN):
+            break
+        droppable = [index for index in others if columns[index].optional]
+        if not droppable:
+            return False
+        shown.remove(droppable[-1])
+    # One blank of padding and one for the divider, which this box leaves blank: two between columns.
+    ruled = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for index in shown:
-        last = index == shown[-1]
+        width = min(room, widths[index]) if index == last else widths[index]
         ruled.add_column(
-            Text(columns[index].title), justify=columns[index].align, no_wrap=True, overflow="ellipsis",
-            min_width=None if last else max(len(row[index]) for row in rows) if rows else None,
-        )  # fmt: skip
+            Text(columns[index].title), justify=columns[index].align, width=width, no_wrap=True, overflow="ellipsis"
+        )
     for row in rows:
         ruled.add_row(*(Text(row[index]) for index in shown))
-    Console(highlight=False).print(ruled)
+    console.print(ruled)
+    return True
 
 
 def _is_hidden(character: str) -> bool:

@@ -88,9 +88,11 @@ def upload(
                     batch.done(video.document, text)
     except KeyboardInterrupt:
         interrupted = True
-        output.say("reelstore: interrupted; of the file that was on its way nothing is kept")
-    took = duration(time.monotonic() - started)
-    output.say(f"stored {count(len(batch.items), 'video')}, {size(stored_bytes)}, in {took}")
+        stored = f"{len(batch.items)} of {count(len(sources), 'file')}"
+        output.say(f"reelstore: interrupted after {stored}; of the one that was on its way nothing is kept")
+    if batch.items:
+        took = duration(time.monotonic() - started)
+        output.say(f"stored {count(len(batch.items), 'video')}, {size(stored_bytes)}, in {took}")
     batch.end(interrupted=interrupted)
 
 

@@ -237,7 +237,7 @@ def verify(
     if bool(references) == everything:
         raise CommandFailed("name the videos to verify, or say --all", ExitCode.WRONG_USE)
     batch = Batch(as_json=json)
-    shards, interrupted = 0, False
+    shards_ok, shards_total, interrupted = 0, 0, False
     try:
         with connect(url, token) as client:
             if everything:
@@ -246,7 +246,8 @@ def verify(
                 with batch.trying(reference):
                     video = find_video(client, reference, trashed=True)
                     found = client.verify(video.id)
-                    shards += found.shards_ok
+                    shards_ok += found.shards_ok
+                    shards_total += found.shards_total
                     mark = "ok     " if found.whole else "PROBLEM"
                     text = f"{mark}  {video.id}  {found.shards_ok}/{found.shards_total} shards  "
                     batch.done(
@@ -259,7 +260,9 @@ def verify(
     except KeyboardInterrupt:
         interrupted = True
         output.say("reelstore: interrupted")
-    output.say(f"verified {count(len(batch.items), 'video')}; {count(shards, 'shard')} as they should be")
+    if batch.items:
+        shards = f"{shards_ok:,} of {count(shards_total, 'shard')}"
+        output.say(f"verified {count(len(batch.items), 'video')}: {shards} as they should be")
     batch.end(interrupted=interrupted)
 
 

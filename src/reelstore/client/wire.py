@@ -244,7 +244,11 @@ def _retry_after(value: str | None) -> float | None:
 
 def _words(error: Exception) -> str:
     """Return the reason in words: several of httpx's errors have none."""
-    words = str(error)
     if isinstance(error, httpx.TimeoutException):
-        return words or "it was silent for too long"
-    return words or type(error).__name__
+        return "it was silent for too long"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
