@@ -13,7 +13,7 @@ __all__ = ["CONTENT_TYPE_LENGTH_MAX", "CURSOR_LENGTH_MAX", "IDEMPOTENCY_KEY_LENG
 REQUEST_HEAD_BYTES_MAX = 96 * 1024
 """Request line and headers together; a percent-encoded description of 16 KiB still fits."""
 
-QUERY_STRING_BYTES_MAX = 64 * 1024
+QUERY_STRING_BYTES_MAX = 56 * 1024
 QUERY_PARAMETERS_MAX = 256
 
 JSON_BODY_BYTES_MAX = 1024 * 1024
