@@ -27,19 +27,19 @@ def directory(path: Path, capacity_bytes: int | None) -> StorageServer:
     return DirectoryServer("a", path / "place", capacity_bytes=capacity_bytes, reserve_bytes=0)
 
 
-def faulty_memory(path: Path, capacity_bytes: int | None) -> StorageServer:
+def faulty(path: Path, capacity_bytes: int | None) -> StorageServer:
+    return FaultyServer(memory(path, capacity_bytes))
+
+
+def capable_faulty(path: Path, capacity_bytes: int | None) -> StorageServer:
     return CapableFaultyServer(memory(path, capacity_bytes))
-
-
-def faulty_directory(path: Path, capacity_bytes: int | None) -> StorageServer:
-    return FaultyServer(directory(path, capacity_bytes))
 
 
 KINDS: dict[str, Build] = {
     "memory": memory,
     "directory": directory,
-    "faulty-memory": faulty_memory,
-    "faulty-directory": faulty_directory,
+    "faulty": faulty,
+    "capable-faulty": capable_faulty,
 }
 
 

@@ -137,6 +137,11 @@ class TestPutAndGet:
         assert await storage_server.get(shard()) == b"short"
         assert [entry.size_bytes for entry in await listed(storage_server)] == [5]
 
+    async def test_a_shard_beyond_64_mib_is_invalid(self, storage_server: StorageServer) -> None:
+        with pytest.raises(InvalidInput):
+            await storage_server.put(shard(), bytes(64 * MIB + 1))
+        assert await storage_server.stat(shard()) is None
+
     async def test_names_that_differ_in_one_part_are_different_shards(self, storage_server: StorageServer) -> None:
         base = shard(b"x")
         names = [

@@ -159,9 +159,9 @@ class StorageMachine(RuleBasedStateMachine):
             assert usage.free_bytes == CAPACITY_BYTES - used_bytes
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["memory", "directory", "faulty"])
 def test_a_server_does_what_a_dictionary_does(kind: str) -> None:
     run_state_machine_as_test(
         type(f"StorageMachine_{kind}", (StorageMachine,), {"kind": kind}),
-        settings=settings(max_examples=40, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
     )

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from reelstore.domain.errors import ServerUnavailable, ShardMissing
 from reelstore.storage.directory import DirectoryServer
@@ -110,6 +111,15 @@ async def test_a_put_over_a_link_replaces_the_link_and_not_what_it_leads_to(
     await server.put(name, b"x")
     assert await server.get(name) == b"x"
     assert target.read_bytes() == b"precious"
+
+
+async def test_a_huge_file_under_a_shards_name_does_not_fill_the_memory(server: DirectoryServer, folder: Path) -> None:
+    name = replace(NAME, slot=1)
+    (folder / name.leaf).touch()
+    os.truncate(folder / name.leaf, 2**40)
+    assert await server.get(name) == bytes(64 * 1024**2)
+    assert await server.get(name, 2**40 - 3) == bytes(3)
+    assert await server.digest(name) != blake3(bytes(64 * 1024**2)).digest()
 
 
 @pytest.mark.parametrize("level", ["shards", "shards/default", "shards/default/abc"])

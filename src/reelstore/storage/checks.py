@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from reelstore.domain.chunk import DIGEST_BYTES, ShardName
 from reelstore.domain.errors import InvalidInput
+from reelstore.domain.policy import CHUNK_SIZE_BYTES_MAX
+
+SHARD_SIZE_BYTES_MAX = CHUNK_SIZE_BYTES_MAX  # a full copy is the largest shard
 
 
 def check_name(name: ShardName) -> ShardName:
@@ -25,6 +28,17 @@ def check_policy(policy: str) -> str:
     """
     check_name(ShardName(policy, bytes(DIGEST_BYTES), "0" * 32, 0, 1))
     return policy
+
+
+def check_size(size_bytes: int) -> int:
+    """Return the size in bytes of a shard, which is at most 64 MiB.
+
+    Raises:
+        InvalidInput: it is larger; a retry does not help.
+    """
+    if size_bytes > SHARD_SIZE_BYTES_MAX:
+        raise InvalidInput(f"a shard has at most {SHARD_SIZE_BYTES_MAX} bytes, not {size_bytes}", field="shard")
+    return size_bytes
 
 
 def check_span(start: int, stop: int | None) -> None:

@@ -65,11 +65,11 @@ class Stray:
 
 
 class StorageServer(Protocol):
-    """Keep shards under names that are used once.
+    """Keep shards of at most 64 MiB under names that are used once.
 
     All methods may raise `ServerUnavailable` (a retry can help) and `ServerRefused` (the place is not, or no longer,
     the one that was attached; a retry alone does not help), and `InvalidInput` where an argument is no shard's or
-    policy's name. No other error of a library or of the system leaves a driver.
+    policy's name, or the shard is too large. No other error of a library or of the system leaves a driver.
     """
 
     @property
@@ -92,6 +92,7 @@ class StorageServer(Protocol):
         Raises:
             ServerRefused: the marker is missing, unreadable or another's.
             ServerUnavailable: the place cannot be opened, or another process holds it.
+            ServerFull: a claim finds no room for its marker.
         """
         ...
 
@@ -100,7 +101,11 @@ class StorageServer(Protocol):
         ...
 
     async def record_delete_rounds(self, rounds: int) -> None:
-        """Write the count of delete rounds into the marker, durably; never lowers it."""
+        """Write the count of delete rounds into the marker, durably; never lowers it.
+
+        Raises:
+            ServerFull: no room for the new marker; the old one stays.
+        """
         ...
 
     async def put(self, name: ShardName, data: ByteString) -> None:

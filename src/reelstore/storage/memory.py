@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
-from reelstore.storage.checks import check_capacity, check_name, check_policy, check_span
+from reelstore.storage.checks import check_capacity, check_name, check_policy, check_size, check_span
 from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage
 
 CAPACITY_BYTES_DEFAULT = 4 * 1024**3
@@ -87,6 +87,7 @@ class MemoryServer:
     async def put(self, name: ShardName, data: ByteString) -> None:
         """See `StorageServer`."""
         self._require_attached()
+        check_size(memoryview(data).nbytes)
         copied = bytes(data)
         present = self._stored.get(check_name(name))
         used_bytes = self._used_bytes + len(copied) - (len(present.data) if present else 0)

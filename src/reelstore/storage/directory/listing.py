@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import InvalidInput
 from reelstore.storage.directory.layout import SHARDS, parse_leaf, prefixes
 from reelstore.storage.directory.os_errors import ABSENT
@@ -30,9 +31,13 @@ def shards(place: Place, policy: str, start: bytes, stop: bytes | None) -> Itera
                 continue
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    found = _entry(policy, prefix, entry)
-                    if found is not None and start <= found.name.digest and (stop is None or found.name.digest < stop):
-                        yield found
+                    name = _parse(policy, prefix, entry.name)
+                    if name is None or name.digest < start or (stop is not None and stop <= name.digest):
+                        continue
+                    with suppress(FileNotFoundError):
+                        found = entry_of(name, entry.stat(follow_symlinks=False))
+                        if found is not None:
+                            yield found
     place.prove()
 
 
@@ -52,9 +57,8 @@ def existing_directory(place: Place, *way: str) -> Iterator[int | None]:
         os.close(folder)
 
 
-def _entry(policy: str, prefix: str, entry: os.DirEntry[str]) -> ShardEntry | None:
+def _parse(policy: str, prefix: str, leaf: str) -> ShardName | None:
     try:
-        name = parse_leaf(policy, prefix, entry.name)
-        return entry_of(name, entry.stat(follow_symlinks=False))
-    except (InvalidInput, FileNotFoundError):
+        return parse_leaf(policy, prefix, leaf)
+    except InvalidInput:
         return None

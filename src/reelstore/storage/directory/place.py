@@ -205,7 +205,7 @@ class Place:
         os.fsync(self.fd)
 
     def claim(self, marker: Marker) -> None:
-        """Mark a folder that nobody has marked, durably, with the entries on the way to it.
+        """Mark a folder that nobody has marked, durably.
 
         Raises:
             ServerRefused: it holds what is not ours.
@@ -218,10 +218,13 @@ class Place:
                     server=self.server,
                 )
         self.write_marker(marker)
+
+    def sync_path(self) -> None:
+        """Make the entries durable that lead here from the root of the file system."""
         for parent in self.path.resolve().parents:
-            if parent.stat().st_dev != os.fstat(self.fd).st_dev:
-                break
-            with suppress(PermissionError):  # what may not be opened was not made by us just now
+            with suppress(PermissionError):  # what may not be opened was not made by us
+                if parent.stat().st_dev != os.fstat(self.fd).st_dev:
+                    break
                 fsync_path(parent)
 
 

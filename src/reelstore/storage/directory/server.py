@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import InvalidInput, ServerRefused, ServerUnavailable, StorageError
-from reelstore.storage.checks import check_capacity, check_policy, check_span
+from reelstore.storage.checks import check_capacity, check_policy, check_size, check_span
 from reelstore.storage.directory import listing, quarantine, strays
 from reelstore.storage.directory.layout import MARKER
 from reelstore.storage.directory.os_errors import storage_error
@@ -115,6 +115,7 @@ class DirectoryServer:
     async def put(self, name: ShardName, data: ByteString) -> None:
         """See `StorageServer`. The bytes are written from where they are; they must not change before this returns."""
         view = memoryview(data).cast("B")
+        check_size(len(view))
         abandoned = False
         try:
             await self._run(
@@ -234,8 +235,10 @@ class DirectoryServer:
             make_folder(self._path, server=self._name)
         place = Place(self._name, self._path)
         try:
-            if claim and place.read_marker() is None:
-                place.claim(marker)
+            if claim:
+                if place.read_marker() is None:
+                    place.claim(marker)
+                place.sync_path()
             return place, self._own_marker(place)
         except BaseException:
             place.release()

@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ShardCorrupt, ShardMissing
-from reelstore.domain.policy import CHUNK_SIZE_BYTES_MAX
+from reelstore.storage.checks import SHARD_SIZE_BYTES_MAX
 from reelstore.storage.directory.layout import subdirectory
 from reelstore.storage.directory.os_errors import ABSENT, UNREADABLE
 from reelstore.storage.directory.place import CREATE_FLAGS, FILE_MODE, READ_FLAGS, Place, write_all
@@ -71,7 +71,8 @@ class ShardFiles:
     def get(self, name: ShardName, start: int, stop: int | None) -> bytes:
         """Return bytes `[start, stop)`, fewer when the shard is shorter."""
         with self._open(name) as (fd, size_bytes):
-            end = size_bytes if stop is None else min(stop, size_bytes)
+            end = min(size_bytes, start + SHARD_SIZE_BYTES_MAX)  # a foreign file of the name may have any size
+            end = end if stop is None else min(stop, end)
             pieces: list[bytes] = []
             while start < end:
                 piece = self._read(fd, end - start, start, name)
@@ -88,7 +89,7 @@ class ShardFiles:
             with suppress(OSError):  # a file system without this reads from its cache
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
             start = 0
-            while start < size_bytes:
+            while start < min(size_bytes, SHARD_SIZE_BYTES_MAX + 1):  # one byte too many is wrong already
                 piece = self._read(fd, READ_SIZE_BYTES, start, name)
                 if not piece:
                     break
@@ -172,7 +173,7 @@ class ShardFiles:
 
     def _read(self, fd: int, size_bytes: int, start: int, name: ShardName) -> bytes:
         try:
-            return os.pread(fd, min(size_bytes, CHUNK_SIZE_BYTES_MAX), start)
+            return os.pread(fd, size_bytes, start)
         except OSError as error:
             if error.errno in UNREADABLE:
                 message = f"the medium cannot give back shard {name}: {error.strerror}"
