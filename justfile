@@ -1,6 +1,7 @@
 # Recipes for developers; `just` comes with `just setup`'s environment (.venv/bin/just), or from your system.
 
 set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 
@@ -33,13 +34,13 @@ dev *arguments:
 model *arguments:
     python -m tests.model "$@"
 
-# Measure; benchmarks/README.md explains each figure.
-bench *arguments:
-    python -m benchmarks "$@"
+# Measure: one benchmark by its name (`just bench placement`), or all. benchmarks/README.md explains each figure.
+bench name="[a-z]*" *arguments:
+    for file in benchmarks/{{ name }}.py; do python "$file" "${@:2}" || exit 1; done
 
-# Write the golden files anew, after a format has changed on purpose.
-golden *arguments:
-    pytest tests/golden --update-golden "$@"
+# Write the golden files that are missing. One that exists is never written again: old formats must stay readable.
+golden:
+    python -m tests.unit.placement.golden
 
 # Lock the dependencies: keeps the present versions; `just lock --upgrade` takes the newest.
 lock *arguments:
