@@ -50,7 +50,7 @@ def _stir(slots: NDArray[np.int64], zone_of: NDArray[np.int64], cap: int, number
     healed by its neighbours alone.
     """
     partitions, width = slots.shape
-    shuffled = np.argsort(mix(_PAIR_SALT, number, np.arange(partitions)), kind="stable")
+    shuffled = np.argsort(mix(_PAIR_SALT, number, np.arange(partitions)))  # `mix` is one-to-one here: there are no ties
     half = partitions // 2
     left, right = shuffled[:half], shuffled[half : 2 * half]
     drawn = mix(_SWAP_SALT, number, left)

@@ -144,9 +144,8 @@ class Ring:
         Returns:
             Server numbers, (n, width), `VACANT` where a slot has none.
         """
-        prefixes = np.ascontiguousarray(digests[:, :4]).view(">u4")[:, 0].astype(np.uint64)
-        rows: NDArray[np.int32] = self.slots[prefixes >> np.uint64(self._shift)]
-        return rows
+        prefixes = np.ascontiguousarray(digests[:, :4]).view(">u4")[:, 0]
+        return np.take(self.slots, prefixes >> np.uint32(self._shift), axis=0)
 
     def shares(self) -> dict[int, float]:
         """Return the part of all occupied slots that each member holds, by its number; together 1."""
