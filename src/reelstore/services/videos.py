@@ -15,6 +15,7 @@ from reelstore.domain.errors import (
     InvalidInput,
     OffsetConflict,
     PreconditionFailed,
+    StoredFileNotFound,
     TooLarge,
     VideoNotFound,
     VideoStateConflict,
@@ -103,7 +104,7 @@ class VideoService:
         except _AlreadyMade as already:
             await asyncio.shield(writer.abandon())
             return Stored(already.video, created=False)
-        except OffsetConflict as error:
+        except (OffsetConflict, StoredFileNotFound) as error:
             await asyncio.shield(writer.abandon())
             raise IncompleteBody("the upload was ended from elsewhere; nothing was kept, send it again") from error
         except BaseException:
