@@ -12,6 +12,7 @@ metadata's time are the test's, so that a failure repeats.
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -202,6 +203,12 @@ class Cluster:
                 assert await self.app.store.is_good_shard(self.server(name).inner, shard), (name, shard)
         status = await self.app.rebalancer.status()
         assert (status.state, status.reasons) == ("idle", ())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let everything else run until something is so; a test whose condition never comes hangs, and says where."""
+    while not condition():  # noqa: ASYNC110  # what is waited for is not the test's own, and sets no event
+        await asyncio.sleep(0.001)
 
 
 async def pieces(data: bytes, piece_bytes: int = 65_536) -> AsyncIterator[bytes]:
