@@ -46,14 +46,15 @@ def _count(place: Place, space: Space, way: tuple[str, str, str]) -> None:
     with existing_directory(place, *way) as folder, space.changing(way):
         if folder is None:
             return
-        counting = space.begin(way)
+        counting, size_bytes = space.begin(way), 0
         with os.scandir(folder) as entries:
             for entry in entries:
                 if _remove_if_abandoned(place, folder, entry.name) or not counting:
                     continue
                 with suppress(InvalidInput, FileNotFoundError):
                     found = entry_of(parse_leaf(way[1], way[2], entry.name), entry.stat(follow_symlinks=False))
-                    space.add(way, 0 if found is None else found.size_bytes)
+                    size_bytes += 0 if found is None else found.size_bytes
+        space.add(way, size_bytes)
 
 
 def _sweep(place: Place, folder: int) -> None:
