@@ -9,8 +9,8 @@ import logging
 import math
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +28,12 @@ from reelstore.web.server import BACKLOG, uvicorn_config
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(settings: Settings, sockets: object = None) -> None:  # noqa: ARG001 - the reloader hands over sockets
+def run(settings: Settings, sockets: Sequence[socket.socket] = ()) -> None:
     """Serve until a signal ends it: the first one gracefully, the second one at once.
+
+    Args:
+        settings: see there.
+        sockets: one that listens already; else one is made as the settings say.
 
     Raises:
         CommandFailed: the address cannot be listened on.
@@ -38,7 +42,8 @@ def run(settings: Settings, sockets: object = None) -> None:  # noqa: ARG001 - t
     logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", level=logging.WARNING)
     logging.getLogger("reelstore").setLevel(settings.log_level.upper())
     # Before anything is touched: a second server on one port should change nothing.
-    with _listener(settings.host, settings.port) as listener, asyncio.Runner(loop_factory=_new_loop) as runner:
+    listening = nullcontext(sockets[0]) if sockets else _listener(settings.host, settings.port)
+    with listening as listener, asyncio.Runner(loop_factory=_new_loop) as runner:
         try:
             runner.run(_serve(settings, listener))
         except asyncio.CancelledError:
@@ -46,9 +51,14 @@ def run(settings: Settings, sockets: object = None) -> None:  # noqa: ARG001 - t
 
 
 def run_reloading(settings: Settings) -> None:
-    """Serve in a process of its own, which starts anew whenever the code changes."""
+    """Serve in a process of its own, which starts anew whenever the code changes, on a socket that stays.
+
+    Raises:
+        CommandFailed: the address cannot be listened on.
+    """
     watched = uvicorn.Config("reelstore", reload=True, reload_dirs=[str(Path(__file__).parents[1])])
-    ChangeReload(watched, target=partial(run, settings), sockets=[]).run()
+    with _listener(settings.host, settings.port) as listener:
+        ChangeReload(watched, target=partial(run, settings), sockets=[listener]).run()
 
 
 class _Server(uvicorn.Server):

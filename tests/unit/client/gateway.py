@@ -94,6 +94,7 @@ class Gateway:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     gateway: Gateway
 
     def log_message(self, *_: object) -> None:
@@ -133,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def store(self, query: dict[str, list[str]]) -> None:
         body = self.body()
+        if len(body) < int(self.headers.get("Content-Length", 0)):
+            self.close_connection = True  # the client left: nothing is kept
+            return
         key = self.headers["Idempotency-Key"]
         if key not in self.gateway.keys:
             stored = self.gateway.add(body, id=f"stored-{len(self.gateway.keys)}", name=query["name"][0])
