@@ -52,7 +52,7 @@ class Twins(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.mkdtemp()
         self.memory = InMemoryMetadata()
-        self.sqlite = self.runner.run(SqlMetadata.open(f"sqlite:///{self.folder}/metadata.sqlite"))
+        self.sqlite = self.runner.run(SqlMetadata.open(f"sqlite:///{self.folder}/metadata.sqlite", reserve_bytes=0))
         self.stack = AsyncExitStack()
         self.runner.run(self._begin())
 

@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, event
 
-from reelstore.domain.errors import ConfigurationError, MetadataUnavailable
+from reelstore.domain.errors import ConfigurationError, MetadataFull, MetadataUnavailable
 from reelstore.repositories.sql import SqlMetadata, pool, sqlite
-from reelstore.repositories.sql.errors import MetadataFull
 from reelstore.repositories.sql.metadata import READERS_MAX
 from tests.contract.metadata_values import POLICY, add_file, new_chunk, open_file
 
@@ -26,7 +25,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def metadata(path: Path) -> AsyncIterator[SqlMetadata]:
-    opened = await SqlMetadata.open(f"sqlite:///{path}")
+    opened = await SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0)
     yield opened
     await opened.close()
 
@@ -67,7 +66,7 @@ async def test_a_lock_held_by_another_process_is_waited_for_and_then_told(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sqlite.PRAGMAS, "busy_timeout", 100)
-    metadata = await SqlMetadata.open(f"sqlite:///{path}")
+    metadata = await SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0)
     other = sqlite3.connect(path, timeout=0, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(MetadataUnavailable, match="locked"):
@@ -255,7 +254,7 @@ async def test_closing_waits_for_no_one_and_hands_out_nothing_more(metadata: Sql
     with pytest.raises(MetadataUnavailable):
         async with metadata.unit_of_work():
             pass
-    again = await SqlMetadata.open(f"sqlite:///{path}")
+    again = await SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0)
     async with again.snapshot() as seen:
         assert await seen.files.get("f") is not None
     await again.close()
@@ -282,20 +281,20 @@ async def test_a_file_without_permission_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
     path.touch(mode=0o400)
     with pytest.raises(ConfigurationError):
-        await SqlMetadata.open(f"sqlite:///{path}")
+        await SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0)
 
 
 def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     content = b"this is a letter to my grandmother" * 1000
     path.write_bytes(content)
     with pytest.raises(ConfigurationError, match="not a database"):
-        asyncio.run(SqlMetadata.open(f"sqlite:///{path}"))
+        asyncio.run(SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0))
     assert path.read_bytes() == content
 
 
 async def test_folders_with_any_name_are_made_and_new_files_are_private(tmp_path: Path) -> None:
     path = tmp_path / "a b" / "100% ü'\"#" / "metadata.sqlite"
-    metadata = await SqlMetadata.open(f"sqlite:///{path}")
+    metadata = await SqlMetadata.open(f"sqlite:///{path}", reserve_bytes=0)
     async with metadata.unit_of_work() as uow:
         await uow.chunks.obtain(POLICY, [new_chunk(1)])
         await uow.commit()

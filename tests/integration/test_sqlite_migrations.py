@@ -13,9 +13,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, event
 
 from reelstore.domain.errors import ConfigurationError
-from reelstore.repositories import migrations
-from reelstore.repositories.migrations import script_config, upgrade
+from reelstore.repositories.migrations import script_config
 from reelstore.repositories.sql import SqlMetadata, schema, sqlite
+from reelstore.repositories.sql import upgrade as upgrade_module
+from reelstore.repositories.sql.upgrade import upgrade
 from tests.contract.metadata_values import open_file
 
 
@@ -132,7 +133,7 @@ def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was(
         event.listen(engine, "before_cursor_execute", refuse)
         return engine
 
-    monkeypatch.setattr(migrations, "make_engine", failing)
+    monkeypatch.setattr(upgrade_module, "make_engine", failing)
     with pytest.raises(KeyboardInterrupt):
         upgrade(path)
     assert _schema(path) == {}

@@ -21,6 +21,7 @@
     │   ├── ChunkUnavailable         no good shard on the servers that answered; some did not
     │   ├── Overloaded               a stated limit is reached
     │   └── MetadataUnavailable
+    │       └── MetadataFull         the metadata's own volume is full: purge, or make it larger
     ├── InsufficientStorage          every server that could take the bytes is full
     ├── ChunkLost                    every server answered, and none has the chunk
     ├── StorageError                 what a storage server says; the chunk store deals with it
@@ -219,6 +220,10 @@ class MetadataUnavailable(Unavailable):
 
     problem = "metadata-unavailable"
     title = "The metadata database does not answer"
+
+
+class MetadataFull(MetadataUnavailable):
+    """Report that the metadata's own volume is full; a retry can help once something was purged."""
 
 
 class InsufficientStorage(ReelstoreError):

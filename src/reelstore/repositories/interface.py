@@ -1,6 +1,6 @@
 """The ports of the metadata. `VideoRepository` is the one that the mission names; the others are its sisters.
 
-`tests/contract/test_repositories.py` is the definition: the dictionary and SQL pass the same suite.
+`tests/contract/test_repositories_*.py` is the definition: the dictionary and SQL pass the same suite.
 
 All work happens inside a unit of work, which is rolled back unless committed:
 
@@ -9,7 +9,9 @@ All work happens inside a unit of work, which is rolled back unless committed:
         await uow.commit()
 
 Units of work that may write are serialisable with each other in what the storage protocol needs: locks taken here
-are held until the end. Every method may raise `MetadataUnavailable` (a retry can help).
+are held until the end. Every method may raise `MetadataUnavailable` (a retry of the whole unit can help). A write
+that a constraint refuses raises `IntegrityViolation`, a defect of the caller. After either, the unit can only be
+rolled back.
 """
 
 from __future__ import annotations
@@ -122,7 +124,7 @@ class VideoRepository(Protocol):
     """Keep videos."""
 
     async def add(self, video: Video) -> None:
-        """Keep a new video; its id must be new."""
+        """Keep a new video; its id must be new, and its file must be there."""
         ...
 
     async def get(self, video_id: str) -> Video | None:
@@ -162,6 +164,10 @@ class FileRepository(Protocol):
 
         References beyond the confirmed ones, left by a writer that died or lost, are dropped by it.
         With no references given, nothing changes.
+
+        Raises:
+            IntegrityViolation: no such file or chunk, a place that is confirmed, or one that does not begin where the
+                one before it ends.
         """
         ...
 
@@ -178,6 +184,13 @@ class FileRepository(Protocol):
     ) -> bool:
         """Confirm bytes by compare-and-swap: only while the file is open and its offset is `from_offset_bytes`.
 
+        Args:
+            file_id: the file.
+            from_offset_bytes: how many bytes are confirmed so far.
+            to_offset_bytes: how many are from now on.
+            chunk_count: how many places of the chunk map are from now on, from the first.
+            expires_at: when the file ends unless somebody renews it.
+
         Returns:
             whether it was; nothing changes otherwise.
         """
@@ -192,7 +205,11 @@ class FileRepository(Protocol):
         ...
 
     async def delete(self, file_id: str) -> bool:
-        """Remove a file with its chunk map; return whether it was there. The chunks' rows stay."""
+        """Remove a file with its chunk map; return whether it was there. The chunks' rows stay.
+
+        Raises:
+            IntegrityViolation: a video has it; delete that first.
+        """
         ...
 
     async def expired(self, now: datetime, *, limit: int) -> Sequence[str]:
@@ -200,7 +217,7 @@ class FileRepository(Protocol):
         ...
 
     async def digest_prefixes(self, file_ids: Sequence[str]) -> Mapping[str, frozenset[int]]:
-        """Return, for each file, the distinct first 16 bits of its confirmed chunks' digests."""
+        """Return, for each file, the distinct first 16 bits of its confirmed chunks' digests; none if it is unknown."""
         ...
 
     async def unshared_bytes(self, file_id: str) -> int:
@@ -255,7 +272,11 @@ class ServerRepository(Protocol):
         ...
 
     async def update(self, server: Server) -> None:
-        """Replace the server of this name."""
+        """Replace the server of this name and number.
+
+        Raises:
+            ServerNotFound: there is none.
+        """
         ...
 
     async def next_number(self) -> int:
@@ -435,8 +456,12 @@ class UnitOfWork(Protocol):
 class Metadata(Protocol):
     """Hand out units of work."""
 
-    def unit_of_work(self) -> UnitOfWork:
-        """Return a unit that may write. Keep it short: writers wait for each other."""
+    def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
+        """Return a unit that may write. Keep it short: writers wait for each other.
+
+        Args:
+            frees: it deletes more than it adds, and may use the room that is kept for that on a full volume.
+        """
         ...
 
     def snapshot(self) -> UnitOfWork:

@@ -7,8 +7,8 @@ import sqlite3
 import pytest
 from sqlalchemy.exc import OperationalError, StatementError
 
-from reelstore.domain.errors import IntegrityViolation, InvalidInput, MetadataUnavailable
-from reelstore.repositories.sql.errors import DEFECTS, UNAVAILABLE, MetadataFull, translate
+from reelstore.domain.errors import IntegrityViolation, InvalidInput, MetadataFull, MetadataUnavailable
+from reelstore.repositories.sql.errors import DEFECTS, UNAVAILABLE, translate
 
 
 def _error(code: int) -> sqlite3.Error:

@@ -42,8 +42,9 @@ class InMemoryMetadata:
         self._writer = asyncio.Lock()
         self._clock = clock
 
-    def unit_of_work(self) -> InMemoryWriter:
-        """See `Metadata.unit_of_work`."""
+    def unit_of_work(self, *, frees: bool = False) -> InMemoryWriter:
+        """See `Metadata.unit_of_work`. There is no volume that could be full."""
+        del frees
         return InMemoryWriter(self._tables, self._writer, self._clock)
 
     def snapshot(self) -> InMemorySnapshot:

@@ -13,38 +13,23 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
-from sqlalchemy.exc import DatabaseError
 
 from reelstore.domain.errors import ConfigurationError, IntegrityViolation
-from reelstore.repositories.sql.errors import NOT_OURS, translate
-from reelstore.repositories.sql.sqlite import create_file, make_engine
 
 _SCRIPTS = Path(__file__).parent
 
 
-def upgrade(path: Path) -> None:
-    """Make the database if there is none, and bring its tables up to date, in one transaction.
+def migrate(connection: Connection, *, where: str) -> None:
+    """Bring the tables up to date within the connection's transaction, which the caller commits.
 
-    A crash leaves the tables as they were. A database that is up to date is not written to.
+    Args:
+        connection: in a transaction, not enforcing foreign keys: SQLite changes a table by making it anew.
+        where: names the database in errors.
 
     Raises:
-        ConfigurationError: the path cannot be used, the file is no database of ours, or it was written by a newer
-            Reelstore.
-        MetadataUnavailable: the database is locked, or its volume is full or fails; a retry can help.
+        ConfigurationError: the database is not ours, or was written by a newer Reelstore; a retry does not help.
+        IntegrityViolation: a migration of ours left a reference to nothing; nothing is committed.
     """
-    create_file(path)
-    engine = make_engine(path, read_only=False, foreign_keys=False)
-    try:
-        with engine.begin() as connection:
-            migrate(connection, where=str(path))
-    except DatabaseError as error:
-        raise _explain(error, path) from error
-    finally:
-        engine.dispose()
-
-
-def migrate(connection: Connection, *, where: str) -> None:
-    """Bring the tables up to date within the connection's transaction, which the caller commits."""
     config = script_config()
     scripts = ScriptDirectory.from_config(config)
     present = MigrationContext.configure(connection).get_current_revision()
@@ -66,10 +51,3 @@ def script_config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     return config
-
-
-def _explain(error: DatabaseError, path: Path) -> Exception:
-    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
-    if code in NOT_OURS:
-        return ConfigurationError(f"the database {path} cannot be used: {NOT_OURS[code]}")
-    return translate(error) or error

@@ -11,7 +11,13 @@ from typing import Final
 
 from sqlalchemy.exc import DBAPIError, StatementError
 
-from reelstore.domain.errors import IntegrityViolation, InvalidInput, MetadataUnavailable, ReelstoreError
+from reelstore.domain.errors import (
+    IntegrityViolation,
+    InvalidInput,
+    MetadataFull,
+    MetadataUnavailable,
+    ReelstoreError,
+)
 
 UNAVAILABLE: Final[dict[int, str]] = {
     sqlite3.SQLITE_PERM: "its permissions do not allow it",
@@ -63,10 +69,6 @@ DEFECTS: Final[frozenset[int]] = frozenset(
     }
 )
 """What only a change of our code can mend."""
-
-
-class MetadataFull(MetadataUnavailable):
-    """Say that the metadata's own volume is full; a retry helps once something was freed."""
 
 
 def translate(error: Exception) -> ReelstoreError | None:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from sqlalchemy import Connection, select
 
-from reelstore.repositories.migrations import upgrade
 from reelstore.repositories.sql.chunks import SqlChunks
 from reelstore.repositories.sql.cluster import SqlCluster, SqlIdempotency
 from reelstore.repositories.sql.connection import ThreadedConnection
 from reelstore.repositories.sql.dialects import present_time
 from reelstore.repositories.sql.files import SqlFiles
 from reelstore.repositories.sql.pool import ConnectionPool
+from reelstore.repositories.sql.reserve import RESERVE_BYTES, ReserveFile, Room
 from reelstore.repositories.sql.schema import ring_head
 from reelstore.repositories.sql.session import Session
 from reelstore.repositories.sql.sqlite import database_path, make_engine
 from reelstore.repositories.sql.topology import SqlPartitions, SqlPolicies, SqlRings, SqlServers
+from reelstore.repositories.sql.upgrade import upgrade
 from reelstore.repositories.sql.videos import SqlVideos
 
 READERS_MAX: Final = 8
@@ -33,16 +35,18 @@ class SqlMetadata:
     writer, but there are at most `READERS_MAX` at a time: do not begin one inside another.
     """
 
-    def __init__(self, writers: ConnectionPool, readers: ConnectionPool) -> None:
-        self._writers = writers
-        self._readers = readers
+    def __init__(self, path: Path, *, reserve_bytes: int) -> None:
+        self._writers = ConnectionPool(make_engine(path, read_only=False), size=1, interruptible=False)
+        self._readers = ConnectionPool(make_engine(path, read_only=True), size=READERS_MAX, interruptible=True)
+        self._reserve = ReserveFile(path, size_bytes=reserve_bytes)
 
     @classmethod
-    async def open(cls, url: str) -> SqlMetadata:
+    async def open(cls, url: str, *, reserve_bytes: int = RESERVE_BYTES) -> SqlMetadata:
         """Make the database if there is none, bring its tables up to date, and open it.
 
         Args:
             url: `sqlite:///relative/path` or `sqlite:////absolute/path`.
+            reserve_bytes: room kept beside the database for a purge on a full volume.
 
         Raises:
             ConfigurationError: the URL or the path cannot be used, the file is no database of ours, or it was
@@ -51,18 +55,15 @@ class SqlMetadata:
         """
         path = database_path(url)
         await asyncio.to_thread(upgrade, path)
-        return cls(
-            ConnectionPool(make_engine(path, read_only=False), size=1, interruptible=False),
-            ConnectionPool(make_engine(path, read_only=True), size=READERS_MAX, interruptible=True),
-        )
+        return cls(path, reserve_bytes=reserve_bytes)
 
-    def unit_of_work(self) -> SqlUnit:
+    def unit_of_work(self, *, frees: bool = False) -> SqlUnit:
         """See `Metadata.unit_of_work`."""
-        return SqlUnit(self._writers, writable=True)
+        return SqlUnit(self._writers, room=Room(self._reserve, frees=frees))
 
     def snapshot(self) -> SqlUnit:
         """See `Metadata.snapshot`."""
-        return SqlUnit(self._readers, writable=False)
+        return SqlUnit(self._readers)
 
     async def close(self) -> None:
         """See `Metadata.close`. A unit of work that is going on keeps its connection until it ends."""
@@ -87,16 +88,16 @@ class SqlUnit:
     cluster: SqlCluster
     idempotency: SqlIdempotency
 
-    def __init__(self, pool: ConnectionPool, *, writable: bool) -> None:
+    def __init__(self, pool: ConnectionPool, *, room: Room | None = None) -> None:
         self._pool = pool
-        self._writable = writable
+        self._room = room
         self._connection: ThreadedConnection | None = None
 
     async def __aenter__(self) -> Self:
         self._connection = await self._pool.acquire()
-        session = self._session = Session(self._connection, writable=self._writable)
+        session = self._session = Session(self._connection, writable=self._room is not None)
         try:
-            await self._connection.run(_begin)
+            await self._connection.run(self._begin)
         except BaseException:
             await self._end()
             raise
@@ -110,6 +111,12 @@ class SqlUnit:
         self.cluster = SqlCluster(session)
         self.idempotency = SqlIdempotency(session)
         return self
+
+    def _begin(self, connection: Connection) -> None:
+        if self._room is not None:
+            self._room.prepare(connection)
+        # The first read pins what a snapshot sees; without it, that would be the state at some later read.
+        connection.execute(select(ring_head.c.epoch))
 
     async def now(self) -> datetime:
         """See `UnitOfWork.now`."""
@@ -142,8 +149,3 @@ class SqlUnit:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._pool.release(connection)
-
-
-def _begin(connection: Connection) -> None:
-    # The first read pins what a snapshot sees; without it, that would be the state at some later read.
-    connection.execute(select(ring_head.c.epoch))
