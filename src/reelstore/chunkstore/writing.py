@@ -59,7 +59,7 @@ class FileWriter:
 
     def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
         self._tools = tools
-        self._policy = policy
+        self.policy = policy
         self._file = OpenFile(random_id(tools.entropy), policy, tools.entropy, length_bytes)
         self.size_bytes = 0
         self._buffer: bytearray | None = None
@@ -89,7 +89,7 @@ class FileWriter:
         while view.nbytes:
             if self._buffer is None:
                 await self._wait_for_room()
-                self._buffer = await self._tools.buffers.take(self._policy.chunk_size_bytes)
+                self._buffer = await self._tools.buffers.take(self.policy.chunk_size_bytes)
                 self._filled_bytes = 0
             count = min(view.nbytes, len(self._buffer) - self._filled_bytes)
             self._buffer[self._filled_bytes : self._filled_bytes + count] = view[:count]
@@ -118,21 +118,25 @@ class FileWriter:
         await self._stop()
         return self._complete.result()
 
-    async def abandon(self) -> bool:
+    async def abandon(self) -> frozenset[int]:
         """Stop, give all memory back and drop the open file; bytes that reached servers become garbage.
 
         Returns:
-            whether the file had been begun. It is left alone if it is complete.
+            the partitions in which it leaves chunks that nothing may refer to any more: none if the file had not been
+            begun, or is complete and therefore left alone.
         """
         await self._stop()
         if not self._file.created:
-            return False
+            return frozenset()
         async with self._tools.metadata.unit_of_work() as uow:
             file = await uow.files.get(self._file.id, lock=True)
-            if file is not None and file.state is FileState.OPEN:
-                await uow.files.delete(self._file.id)
+            if file is None or file.state is not FileState.OPEN:
+                return frozenset()
+            references = await uow.files.references(self._file.id, 0, self._next_position)
+            await uow.files.delete(self._file.id)
             await uow.commit()
-        return True
+        ring = self._tools.topology.present.ring(file.policy)
+        return frozenset(ring.partition_of(reference.chunk.digest) for reference in references)
 
     async def _stop(self) -> None:
         running = list(self._tasks)
@@ -174,9 +178,9 @@ class FileWriter:
             raise RuntimeError("a chunk is placed before its reference is committed")
         self._tools.activity.touch()
         topology = self._tools.topology.present
-        shards = topology.redundancy(self._policy.name).encode(piece.data)
+        shards = topology.redundancy(self.policy.name).encode(piece.data)
         piece.placement = await self._tools.placer.place(
-            topology.ring(self._policy.name), piece.chunk, shards, acknowledged_min=self._policy.copies_min
+            topology.ring(self.policy.name), piece.chunk, shards, acknowledged_min=self.policy.copies_min
         )
         piece.reusable = piece.reusable and piece.placement.released
         self._wake.set()
@@ -237,7 +241,7 @@ class FileWriter:
             expires_at = now + timedelta(seconds=self._tools.open_file_seconds)
             await self._file.begin(uow, expires_at)
             if placed:
-                ring = self._tools.topology.present.ring(self._policy.name)
+                ring = self._tools.topology.present.ring(self.policy.name)
                 await self._file.confirm(uow, ring, placed, expires_at)
             chunks = await self._file.refer(uow, hashed) if hashed else []
             if ending is not None:

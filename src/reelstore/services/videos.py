@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime
 
 from reelstore.chunkstore.reading import RangeReader
 from reelstore.chunkstore.store import ChunkStore
+from reelstore.chunkstore.writing import FileWriter
 from reelstore.domain.errors import (
     IncompleteBody,
     InvalidInput,
@@ -102,20 +103,24 @@ class VideoService:
             _check_length(writer.size_bytes, request.length_bytes, ended=True)
             await writer.finish(complete)
         except _AlreadyMade as already:
-            await asyncio.shield(writer.abandon())
+            await asyncio.shield(self._abandon(writer))
             return Stored(already.video, created=False)
         except (OffsetConflict, StoredFileNotFound) as error:
-            await asyncio.shield(writer.abandon())
+            await asyncio.shield(self._abandon(writer))
             raise IncompleteBody("the upload was ended from elsewhere; nothing was kept, send it again") from error
         except BaseException:
-            await asyncio.shield(self._give_up(writer.abandon))
+            await asyncio.shield(self._give_up(writer))
             raise
         return made[-1]
 
-    async def _give_up(self, abandon: Callable[[], Awaitable[object]]) -> None:
+    async def _abandon(self, writer: FileWriter) -> None:
+        """Drop what a write has begun, and have its space freed."""
+        self._attention.add(writer.policy.name, await writer.abandon(), Need(collect=True))
+
+    async def _give_up(self, writer: FileWriter) -> None:
         """Abandon a write whose own error matters more than one met in cleaning up: the open file expires anyway."""
         try:
-            await abandon()
+            await self._abandon(writer)
         except Exception:
             log.exception("an abandoned upload was not cleaned up at once; it will expire")
 
