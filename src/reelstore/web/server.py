@@ -76,8 +76,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     keeps its connection for ever.
     """
 
-    _head_bytes = 0
+    _heads = 0
     _parsed_bytes = 0
+    _unparsed_bytes = 0
     _in_head = False
     _too_large = False
     _head_timer: TimerHandle | None = None
@@ -93,11 +94,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what belongs to a head that has not ended with these bytes."""
+        """Count bytes of which none ended the head, nor began it: they may be the middle of an endless header."""
+        heads = self._heads
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_bytes += len(data)
-            if self._head_bytes > REQUEST_HEAD_BYTES_MAX:
+        if self._in_head and self._heads == heads and not self.transport.is_closing():
+            self._unparsed_bytes += len(data)
+            if self._unparsed_bytes > REQUEST_HEAD_BYTES_MAX:
                 self._too_large = True
                 self.send_400_response("")
 
@@ -105,8 +107,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Begin to count and to wait."""
         super().on_message_begin()
         self._in_head = True
-        self._head_bytes = 0
-        self._parsed_bytes = 0
+        self._heads += 1
+        self._parsed_bytes = self._unparsed_bytes = 0
         if self._head_timer is None:
             self._arm()
 
