@@ -59,13 +59,18 @@ def text_files() -> Iterator[tuple[str, str]]:
 
 
 @functools.cache
-def modules(*folders: str) -> tuple[Module, ...]:
-    """Parse the Python files below these folders of the root."""
+def all_modules() -> tuple[Module, ...]:
+    """Parse every Python file of the repository, once."""
     return tuple(
         module_from(path.read_text(encoding="utf-8"), str(path.relative_to(ROOT)))
         for path in repository_files()
-        if path.suffix == ".py" and path.relative_to(ROOT).parts[0] in folders
+        if path.suffix == ".py"
     )
+
+
+def modules(*folders: str) -> tuple[Module, ...]:
+    """Give the modules below these folders of the root."""
+    return tuple(module for module in all_modules() if module.path.split("/")[0] in folders)
 
 
 def functions(module: Module) -> Iterator[tuple[str, Function]]:
