@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, ScalarSelect, Select, delete, func, insert, select, update
 
 from reelstore.domain.chunk import ChunkRef
 from reelstore.domain.errors import IntegrityViolation
@@ -61,20 +61,14 @@ class SqlFiles:
         )
 
     async def chunk_map(self, file_id: str, start: int, stop: int, *, limit: int) -> Sequence[ChunkRef]:
-        """See `FileRepository.chunk_map`. Finds the first place by the index on file and offset."""
+        """See `FileRepository.chunk_map`. Both ends are looked up by offset: no other place is read."""
         if start >= stop:
             return []
-        offset, of_file = file_chunks.c.offset_bytes, file_chunks.c.file == file_id
-        inner = file_chunks.alias()
-        first = (
-            select(func.max(inner.c.offset_bytes))
-            .where(inner.c.file == file_id, inner.c.offset_bytes <= start)
-            .scalar_subquery()
-        )
+        position = file_chunks.c.position
         confirmed = select(files.c.chunk_count).where(files.c.id == file_id).scalar_subquery()
         return await self._places(
-            _PLACES.where(of_file, offset >= func.coalesce(first, 0), offset < stop, start < _STOP)
-            .where(file_chunks.c.position < confirmed)
+            _PLACES.where(file_chunks.c.file == file_id, position < confirmed, start < _STOP)
+            .where(position >= _position_of_byte(file_id, start), position <= _position_of_byte(file_id, stop - 1))
             .limit(limit)
         )
 
@@ -152,6 +146,13 @@ class SqlFiles:
             ~select(others.c.file).where(others.c.chunk == chunks.c.id, others.c.file != file_id).exists(),
         )
         return await self._session.read(lambda connection: int(connection.execute(statement).scalar_one()))
+
+
+def _position_of_byte(file_id: str, offset_bytes: int) -> ScalarSelect[int]:
+    """Return the last place that begins at or before a byte."""
+    place = file_chunks.alias()
+    before = (place.c.file == file_id) & (place.c.offset_bytes <= offset_bytes)
+    return select(place.c.position).where(before).order_by(place.c.offset_bytes.desc()).limit(1).scalar_subquery()
 
 
 def _reference(row: Row[Any]) -> ChunkRef:

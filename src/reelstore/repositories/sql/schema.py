@@ -192,7 +192,7 @@ videos = Table(
     Column("version", BigInteger, nullable=False),
     Column("media", JSON(none_as_null=True)),
     Column("search_text", Words, nullable=False),
-    Index(None, "state", "size_bytes"),
+    Index(None, "state", "created_at", "id", "size_bytes"),  # the trash in order of age, and the totals
     Index(None, "created_at", "id"),
     Index(None, "updated_at", "id"),
     Index(None, "name", "id"),

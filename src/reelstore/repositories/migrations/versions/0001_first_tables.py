@@ -181,7 +181,12 @@ def _create_videos() -> None:
     op.create_index(op.f("ix_videos_file_id"), "videos", ["file_id"], unique=False)
     op.create_index(op.f("ix_videos_name_id"), "videos", ["name", "id"], unique=False)
     op.create_index(op.f("ix_videos_size_bytes_id"), "videos", ["size_bytes", "id"], unique=False)
-    op.create_index(op.f("ix_videos_state_size_bytes"), "videos", ["state", "size_bytes"], unique=False)
+    op.create_index(
+        op.f("ix_videos_state_created_at_id_size_bytes"),
+        "videos",
+        ["state", "created_at", "id", "size_bytes"],
+        unique=False,
+    )
     op.create_index(op.f("ix_videos_title_id"), "videos", ["title", "id"], unique=False)
     op.create_index(op.f("ix_videos_updated_at_id"), "videos", ["updated_at", "id"], unique=False)
     op.create_table(
