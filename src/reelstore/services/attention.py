@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from reelstore.chunkstore.fetching import Defect
@@ -31,9 +31,13 @@ class Need:
 
 
 class Attention:
-    """Collect needs from everywhere in the process. Losing them in a crash costs time only: all is seen again."""
+    """Collect needs from everywhere in the process. Losing them in a crash costs time only: all is seen again.
+
+    `known_lost` holds the ids of chunks of which no good shard is anywhere; the reconciler keeps it.
+    """
 
     def __init__(self) -> None:
+        self.known_lost: Container[str] = frozenset()
         self._needs: dict[Partition, Need] = {}
         self.wake = asyncio.Event()
 
@@ -48,8 +52,9 @@ class Attention:
         self.wake.set()
 
     def on_defect(self, defect: Defect) -> None:
-        """Note what a read met."""
-        self.add(defect.policy, [defect.partition], Need(verify=True, unsettled=True))
+        """Note what a read met; the bad shards of a lost chunk are no news, and would keep the background busy."""
+        if defect.name.chunk not in self.known_lost:
+            self.add(defect.policy, [defect.partition], Need(verify=True, unsettled=True))
 
     def take(self) -> dict[Partition, Need]:
         """Hand over all that is noted, in order of partition."""

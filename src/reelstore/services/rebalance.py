@@ -88,6 +88,7 @@ class Reconciler:
         self._pace = pace
         self._verified = VerifiedThrough()
         self.lost: dict[str, Chunk] = {}
+        attention.known_lost = self.lost
         self.deletes = DeleteRounds(metadata, fleet)
 
     async def reconcile(self, where: Slice, *, verify: Verify, collect: bool = False) -> Outcome:
@@ -237,7 +238,8 @@ class Reconciler:
             doomed[server].extend(entries)
         for partition in swapped:
             for server, entry in findings.misplaced.get(partition, ()):
-                doomed[server].append(entry)
+                if entry.name.chunk not in self.lost:  # a bad copy may be all that is left to an operator
+                    doomed[server].append(entry)
         if not doomed:
             return
         allowed = await self.deletes.begin()
