@@ -7,6 +7,7 @@ import logging
 from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.domain.errors import ServerUnavailable
 from reelstore.repositories.interface import Cluster, Metadata
+from reelstore.storage.interface import Marker
 
 log = logging.getLogger(__name__)
 
@@ -31,18 +32,22 @@ class DeleteRounds:
             the numbers of the servers from which may be deleted in it: those that answer and whose marker now bears
             this round; empty while deletes are stopped.
         """
+        # Markers first: a round is counted in the metadata before it is in a marker, so that one which another worker
+        # begins meanwhile can never make a marker look ahead.
+        markers = [(member, marker) for member in self._fleet if (marker := await self._marker(member)) is not None]
         async with self._metadata.snapshot() as view:
             cluster = await view.cluster.get()
         if cluster is None:
             return frozenset()
-        present = [member for member in self._fleet if await self._is_ours(member, cluster)]
+        for member, marker in markers:
+            self._compare(member, marker, cluster)
         if self.stopped_because is not None:
             return frozenset()
         async with self._metadata.unit_of_work() as uow:
             rounds = await uow.cluster.raise_delete_rounds()
             await uow.commit()
         taking_part = set()
-        for member in present:
+        for member, _ in markers:
             try:
                 await member.driver.record_delete_rounds(rounds)
             except ServerUnavailable as error:
@@ -51,15 +56,18 @@ class DeleteRounds:
                 taking_part.add(member.server.number)
         return frozenset(taking_part)
 
-    async def _is_ours(self, member: FleetMember, cluster: Cluster) -> bool:
-        """Return whether a server answers; note it when its marker contradicts the metadata."""
+    async def _marker(self, member: FleetMember) -> Marker | None:
+        """Return the marker of a server that answers."""
         if not member.is_up:
-            return False
+            return None
         try:
-            marker = await member.driver.check()
+            return await member.driver.check()
         except ServerUnavailable as error:
             member.failed(error)
-            return False
+            return None
+
+    def _compare(self, member: FleetMember, marker: Marker, cluster: Cluster) -> None:
+        """Stop all deletes when a marker contradicts the metadata."""
         if marker.generation != cluster.generation:
             self._stop(f"server {member.server.name} belongs to another generation of the metadata")
         elif marker.delete_rounds > cluster.delete_rounds:
@@ -67,7 +75,6 @@ class DeleteRounds:
                 f"server {member.server.name} has seen {marker.delete_rounds} rounds of deletes, "
                 f"the metadata knows of {cluster.delete_rounds}: it was restored from an older state"
             )
-        return True
 
     def _stop(self, reason: str) -> None:
         if self.stopped_because is None:
