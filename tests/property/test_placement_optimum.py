@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 
 from reelstore.placement.builder import next_ring
 from reelstore.placement.plan import lower_bound, moved_shards
-from reelstore.placement.ring import Member
+from reelstore.placement.ring import VACANT, Member
 from tests.unit.placement.clusters import Tenures, cluster, reweighted, ring_of
 from tests.unit.placement.oracles import fewest_moves
 
@@ -18,6 +19,7 @@ def moves_and_optimum(members: list[Member], changed: list[Member], *, bits: int
     new = next_ring(old, None, changed, draw=Tenures())
     moved, fewest = moved_shards(old, new), fewest_moves(old, new)
     assert lower_bound(old, new) <= fewest <= moved
+    assert np.count_nonzero((new.slots != old.slots) & (new.slots != VACANT)) == moved, "somebody changed slots"
     return moved, fewest
 
 

@@ -74,8 +74,9 @@ def next_ring(newest: Ring, effective: Ring | None, members: Iterable[Member], *
     **Tenures** (storage protocol, rule 2). A slot keeps its tenure if the same server holds the same slot in the
     newest row, or else in the effective one; any other gets a new one. The slot counts because it is part of a
     shard's name: were a server to leave slot 0, hold slot 1 and come back to slot 0 under one tenure, a name that was
-    deleted meanwhile would be written again. Servers keep their slots against the effective row always, and against
-    the newest one where that allows it; so a new tenure for a mere change of slot is rare.
+    deleted meanwhile would be written again. A server that stays in the effective row always stays in its slot, and
+    one on its way to the newest row mostly gets the slot it has there; so a new tenure for a mere change of slot is
+    rare.
 
     Args:
         newest: the present ring; the result is its child.

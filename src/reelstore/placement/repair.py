@@ -47,8 +47,6 @@ def repair(draft: Draft, *, on_the_way: Indices | None = None) -> None:
             raise InvalidRing(f"{shortage} shards have no place although the quotas have room for them")
         shortage_before = shortage
     settle(draft)
-    if on_the_way is not None:
-        _restore_slots(draft.slots, on_the_way)
     _restore_slots(draft.slots, draft.before)
 
 
