@@ -39,7 +39,7 @@ class _Attempt:
     shards: Sequence[ByteString]
     handoffs: Iterator[int]
     acknowledged: set[int] = field(default_factory=set)
-    full: int = 0
+    full: set[int] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     released: bool = True
 
@@ -120,7 +120,7 @@ class Placer:
                         return True
                 await member.driver.put(name, shard)
         except ServerFull as error:
-            attempt.full += 1
+            attempt.full.add(member.server.number)
             attempt.failures.append(str(error))
             return False
         except ServerUnavailable as error:
@@ -140,7 +140,7 @@ class Placer:
     def _too_few(attempt: _Attempt, needed: int) -> InsufficientServers | InsufficientStorage:
         got = len(attempt.acknowledged)
         why = "; ".join(dict.fromkeys(attempt.failures)) or "the ring has too few servers"
-        if attempt.full and got + attempt.full >= needed:
+        if attempt.full and got + len(attempt.full) >= needed:
             return InsufficientStorage(f"{needed} servers must take each part, {got} had room: {why}")
         return InsufficientServers(
             f"{needed} servers must acknowledge each part, {got} did: {why}", needed=needed, acknowledged=got
