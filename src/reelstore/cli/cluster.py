@@ -22,7 +22,10 @@ ring_app = typer.Typer(help="The ring: which server has which part.", no_args_is
 
 @servers_app.command("add")
 def add_server(
-    name: Annotated[str, typer.Argument(help="Unique, and never changed: lower-case letters, digits, '.', '_', '-'.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Unique, and never changed: lower-case letters, digits, '.', '_', '-'."),
+    ],
     server_url: Annotated[
         str, typer.Argument(metavar="SERVER_URL", help="Where it is, such as file:///srv/disk4 or memory:.")
     ],
@@ -77,7 +80,7 @@ def _row(server: Server) -> tuple[str, ...]:
 
 @servers_app.command("show")
 def show_server(
-    name: Annotated[str, typer.Argument(help="The server's name.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The server's name.")],
     url: Url = DEFAULT_URL,
     token: Token = None,
     json: Json = False,

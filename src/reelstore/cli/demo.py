@@ -15,7 +15,7 @@ from reelstore.cli.quantities import count, size
 
 
 def demo(
-    number: Annotated[int, typer.Option("--count", min=1, max=100, help="How many videos to make.")] = 3,
+    number: Annotated[int, typer.Option("--count", min=1, max=100, help="How many videos to make.", metavar="N")] = 3,
     url: Url = DEFAULT_URL,
     token: Token = None,
     json: Json = False,

@@ -24,7 +24,13 @@ def serve(
     ] = None,
     port: Annotated[
         int | None,
-        typer.Option(envvar="REELSTORE_PORT", min=0, max=65535, metavar="PORT", help="(5000); 0 takes a free one."),
+        typer.Option(
+            envvar="REELSTORE_PORT",
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Listen on this port (5000); 0 takes a free one.",
+        ),
     ] = None,
     database_url: Annotated[
         str | None,

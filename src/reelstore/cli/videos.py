@@ -43,9 +43,12 @@ def ls(
     server: Annotated[str | None, typer.Option(help="Only videos on this storage server.", metavar="NAME")] = None,
     sort: Annotated[
         str,
-        typer.Option(help="created_at, updated_at, name, title or size_bytes; '-' before it for descending order."),
+        typer.Option(
+            help="created_at, updated_at, name, title or size_bytes; '-' before it for descending order.",
+            metavar="FIELD",
+        ),
     ] = "-created_at",
-    limit: Annotated[int, typer.Option(min=1, max=PAGE_SIZE_MAX, help="How many to list.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=PAGE_SIZE_MAX, help="How many to list.", metavar="N")] = 50,
     cursor: Annotated[str | None, typer.Option(help="Go on after a list's next_cursor.", metavar="CURSOR")] = None,
     everything: Annotated[bool, typer.Option("--all", help="List all, however many.")] = False,
     url: Url = DEFAULT_URL,
