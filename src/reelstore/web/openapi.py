@@ -35,7 +35,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": HTTPStatus(status).phrase,
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in sorted({400, 403, 421, 500, 503, *statuses})
+        for status in sorted({400, 403, 414, 421, 431, 500, 503, *statuses})
     }
 
 

@@ -91,7 +91,7 @@ class _Described:
     response_model=schemas.Video,
     responses={
         200: {"model": schemas.Video, "description": "The `Idempotency-Key` is known: the video that it made."},
-        **problems(404, 409, 413, 414, 415, 507),
+        **problems(404, 409, 413, 415, 507),
     },
     openapi_extra=_BODY,
 )
