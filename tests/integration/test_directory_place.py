@@ -63,6 +63,8 @@ async def assert_every_call_fails(server: DirectoryServer, error: type[ServerUna
 class TestGone:
     async def test_a_folder_deleted_while_serving_refuses_every_call(self, server: DirectoryServer, root: Path) -> None:
         shutil.rmtree(root)
+        with pytest.raises(ServerRefused, match="was deleted"):
+            await server.get(NAME)
         await assert_every_call_fails(server, ServerRefused)
         with pytest.raises(ServerUnavailable, match="does not exist"):
             await server.check()

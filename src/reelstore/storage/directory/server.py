@@ -41,8 +41,8 @@ class DirectoryServer:
       path leads to a folder with this server's marker.
     - All work is done in threads of its own. A `put` whose caller is cancelled leaves nothing under the name or all
       of the bytes; a call that is cancelled otherwise may still take effect.
-    - Used bytes are counted in the background once attached; `attach` waits for that for at most one second. Until
-      then `usage` tells what was counted so far.
+    - Used bytes are counted in the background once the folder is opened; `attach` (or `check`) waits for that for at
+      most one second. Until it is done, `usage` tells what was counted so far.
     - A delete is not synced; see `ShardFiles.delete`.
 
     Args:
@@ -90,10 +90,7 @@ class DirectoryServer:
         self._expected = marker
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix=f"storage-{self._name}")
-        found = await self._verify(self._pool, marker, claim=claim)
-        if self._opened is not None and self._opened.survey is not None:
-            await asyncio.wait({self._opened.survey}, timeout=SURVEY_WAIT_SECONDS)
-        return found
+        return await self._verify(self._pool, marker, claim=claim)
 
     async def check(self) -> Marker:
         """See `StorageServer`."""
@@ -209,6 +206,7 @@ class DirectoryServer:
         opened = self._opened
         if opened is not None and opened.survey is None and pool is self._pool:
             opened.survey = loop.run_in_executor(pool, survey, opened.place, opened.space)
+            await asyncio.wait({opened.survey}, timeout=SURVEY_WAIT_SECONDS)
         return found
 
     def _verify_or_open(self, marker: Marker, *, claim: bool) -> Marker:
