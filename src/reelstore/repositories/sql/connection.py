@@ -1,8 +1,8 @@
 """One database connection with a thread of its own, which no cancelled task can leave half-way.
 
-A statement that runs in a thread cannot be abandoned: it goes on. So a cancelled call ends when its statement has ended,
-at the latest after the busy time-out, and only then raises: a commit has then happened or failed. What comes after it,
-the rollback too, waits its turn in the same thread.
+A statement that runs in a thread cannot be abandoned: it goes on. So a cancelled call ends when its statement has
+ended, at the latest after the busy time-out, and only then raises: a commit has then happened or failed. What comes
+after it, the rollback too, waits its turn in the same thread.
 One call is one hop to the thread, whatever number of statements it makes: 0.05 ms, where an asynchronous driver
 takes four hops for each statement.
 """
