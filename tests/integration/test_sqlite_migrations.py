@@ -145,3 +145,7 @@ def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was(
 def test_revisions_form_one_line() -> None:
     scripts = ScriptDirectory.from_config(script_config())
     assert len(scripts.get_heads()) == 1
+
+
+def test_the_revision_that_needs_no_migration_is_the_newest_one() -> None:
+    assert ScriptDirectory.from_config(script_config()).get_current_head() == upgrade_module.REVISION

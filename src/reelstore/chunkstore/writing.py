@@ -128,7 +128,7 @@ class FileWriter:
         await self._stop()
         if not self._file.created:
             return frozenset()
-        async with self._tools.metadata.unit_of_work() as uow:
+        async with self._tools.metadata.unit_of_work(frees=True) as uow:
             file = await uow.files.get(self._file.id, lock=True)
             if file is None or file.state is not FileState.OPEN:
                 return frozenset()

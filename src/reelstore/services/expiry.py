@@ -28,7 +28,7 @@ async def expire_open_files(metadata: Metadata, topology: TopologyCache, attenti
         ended = await view.files.expired(await view.now(), limit=FILES_AT_ONCE)
     dropped = 0
     for file_id in ended:
-        async with metadata.unit_of_work() as uow:
+        async with metadata.unit_of_work(frees=True) as uow:
             file = await uow.files.get(file_id, lock=True)
             now = await uow.now()
             if file is None or file.state is not FileState.OPEN or file.expires_at is None or file.expires_at > now:
@@ -45,7 +45,7 @@ async def expire_open_files(metadata: Metadata, topology: TopologyCache, attenti
 
 async def forget_idempotency_keys(metadata: Metadata) -> int:
     """Forget keys that are older than `IDEMPOTENCY_SECONDS`; return how many."""
-    async with metadata.unit_of_work() as uow:
+    async with metadata.unit_of_work(frees=True) as uow:
         dropped = await uow.idempotency.drop_before(await uow.now() - timedelta(seconds=IDEMPOTENCY_SECONDS))
         await uow.commit()
     return dropped

@@ -126,7 +126,7 @@ class Reconciler:
         """Delete rows without references, in one statement that the database refuses where there is one (rule 5)."""
         topology = self._topology.present
         start, stop = where.digests(topology)
-        async with self._metadata.unit_of_work() as uow:
+        async with self._metadata.unit_of_work(frees=True) as uow:
             dropped = await uow.chunks.delete_unreferenced(where.policy, start, stop)
             if dropped:
                 ring = topology.ring(where.policy)

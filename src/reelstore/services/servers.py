@@ -135,13 +135,19 @@ class ServerManager:
             raise InvalidInput(f"capacity_bytes must be 1 to {CAPACITY_BYTES_MAX}", field="capacity_bytes")
         driver = self._drivers.connect(url, name, capacity_bytes)
         in_zone = check_zone(zone if zone is not None else await asyncio.to_thread(self._drivers.default_zone, url))
+        joining = self._join(driver, name=name, url=url, zone=in_zone, capacity_bytes=capacity_bytes)
+        await asyncio.shield(joining)  # a caller who leaves must not leave the metadata and this process apart
+        return await self.get(name)
+
+    async def _join(self, driver: StorageServer, *, name: str, url: str, zone: str, capacity_bytes: int | None) -> None:
+        """Claim a place, begin its epoch, and let this process follow; one server after the other."""
         async with self._changing:
             try:
                 await self._check_is_new(name, url)
                 await self._fleet.attach(driver, name, claim=True)
                 usage = await driver.usage()
                 capacity = capacity_bytes or usage.capacity_bytes
-                server = Server(name, -1, url, in_zone, capacity, used_bytes=usage.used_bytes)
+                server = Server(name, -1, url, zone, capacity, used_bytes=usage.used_bytes)
                 server = await self._begin_epoch(server)
             except BaseException:
                 await driver.close()
@@ -149,7 +155,6 @@ class ServerManager:
             self._fleet.adopt(server, driver)
             await self._topology.refresh()
         self._attention.wake.set()
-        return await self.get(name)
 
     async def _check_is_new(self, name: str, url: str) -> None:
         async with self._metadata.snapshot() as view:

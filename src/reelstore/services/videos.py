@@ -293,7 +293,7 @@ class VideoService:
         Raises:
             VideoNotFound, PreconditionFailed: a retry does not help.
         """
-        async with self._metadata.unit_of_work() as uow:
+        async with self._metadata.unit_of_work(frees=True) as uow:
             video = _expected(await uow.videos.get(video_id), video_id, expected_version)
             freed = await uow.files.unshared_bytes(video.file_id)
             prefixes = await uow.files.digest_prefixes([video.file_id])

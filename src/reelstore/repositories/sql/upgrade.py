@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from reelstore.domain.errors import ConfigurationError
-from reelstore.repositories.migrations import migrate
 from reelstore.repositories.sql.errors import NOT_OURS, translate
 from reelstore.repositories.sql.sqlite import create_file, make_engine
+
+REVISION = "0001"
+"""The newest revision in `repositories/migrations/versions`."""
 
 
 def upgrade(path: Path) -> None:
@@ -26,11 +29,23 @@ def upgrade(path: Path) -> None:
     engine = make_engine(path, read_only=False, foreign_keys=False)
     try:
         with engine.begin() as connection:
-            migrate(connection, where=str(path))
+            if _present_revision(connection) != REVISION:
+                # Alembic takes longer to import than everything else here; most starts have no use for it.
+                from reelstore.repositories.migrations import migrate  # noqa: PLC0415 - see above
+
+                migrate(connection, where=str(path))
     except DatabaseError as error:
         raise _explain(error, path) from error
     finally:
         engine.dispose()
+
+
+def _present_revision(connection: Connection) -> str | None:
+    """Return the revision of the tables as Alembic noted it, None in a database that it has not seen."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return revision
 
 
 def _explain(error: DatabaseError, path: Path) -> Exception:
