@@ -96,17 +96,18 @@ class Cluster:
 
     async def restart(self) -> None:
         """End the process and begin another: what was only in its memory is gone, servers and metadata stay."""
+        for server in self.servers:
+            if isinstance(server.inner, MemoryServer):
+                self.places[server.name] = server.inner
         await self.stop()
         await self.start()
 
     def _connect(self, url: str, name: str, capacity_bytes: int | None) -> StorageServer:
         inner = DRIVERS.connect(url, name, capacity_bytes or self.capacity_bytes)
         if isinstance(inner, MemoryServer):
-            known = self.places.get(name)
-            if known is not None and not known._attached:  # a restart: it is the same machine that comes back
+            known = self.places.setdefault(name, inner)
+            if known._marker is not None and not known._attached:  # the same machine comes back
                 inner = known
-            elif known is None:
-                self.places[name] = inner
         server = (CapableFaultyServer if self.capable else FaultyServer)(inner)
         server.down = name in self.missing
         return server
