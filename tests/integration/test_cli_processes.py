@@ -15,8 +15,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from reelstore import __version__
+from reelstore.cli.app import app
 from reelstore.cli.exit_codes import ExitCode
 from tests.integration.cli_process import COMMAND, Served, environment, lines, run, served, start
 from tests.unit.client import gateway as scripted
@@ -79,7 +81,9 @@ def test_the_version_is_printed() -> None:
 
 
 def test_shells_get_their_completion() -> None:
-    assert "_REELSTORE_COMPLETE" in run("--show-completion", "bash").stdout + run("--show-completion").stdout
+    completed = run(env={"_REELSTORE_COMPLETE": "complete_bash", "COMP_WORDS": "reelstore ser", "COMP_CWORD": "1"})
+
+    assert lines(completed.stdout) == ["serve", "server"]
 
 
 def test_a_reader_that_leaves_is_no_error(server: Served) -> None:
@@ -113,11 +117,9 @@ def test_an_interrupted_download_says_what_is_kept_and_goes_on_from_there(tmp_pa
     body = os.urandom(50_000)
     arrived, ended = threading.Event(), threading.Event()
 
-    def stall(handler: object) -> bool:
-        write = handler.wfile.write  # type: ignore[attr-defined]
-        handler.raw = None  # type: ignore[attr-defined]
+    def stall(handler: scripted.Handler) -> bool:
         head = f'HTTP/1.1 200 OK\r\nETag: "first"\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n'.encode()
-        write(head + body[:20_000])
+        handler.wfile.write(head + body[:20_000])
         arrived.set()
         ended.wait(30)
         return False
@@ -191,12 +193,17 @@ def test_serving_keeps_its_promise_over_a_restart_and_ends_gracefully(tmp_path: 
     with served("--data", str(tmp_path / "data"), env=SMALL) as first:
         assert f"data: {tmp_path / 'data'}\nservers: 3 of 3 up\n" in first.said
         identifier = store(first.url, "kept.mp4", body)
+        second = run("serve", "--data", str(tmp_path / "data"), "--port", "0")
+        assert (second.returncode, lines(second.stderr)) == (
+            1,
+            [f"reelstore: cannot start: the data folder {tmp_path / 'data'} is in use by another process"],
+        )
         code, said = first.end(signal.SIGTERM)
         assert (code, lines(said)) == (0, ["ending: every request is answered, the servers are being closed"])
 
-    with served(env=SMALL | {"REELSTORE_DATA": str(tmp_path / "data")}) as second:
-        assert httpx.get(f"{second.url}/api/v1/videos/{identifier}/content").content == body
-        assert second.end(signal.SIGINT)[0] == 0
+    with served(env=SMALL | {"REELSTORE_DATA": str(tmp_path / "data")}) as third:
+        assert httpx.get(f"{third.url}/api/v1/videos/{identifier}/content").content == body
+        assert third.end(signal.SIGINT)[0] == 0
 
 
 def test_a_request_in_progress_is_answered_before_the_end(server: Served) -> None:
@@ -219,32 +226,17 @@ def test_a_request_in_progress_is_answered_before_the_end(server: Served) -> Non
         assert own.process.wait() == 0
 
 
-def test_a_port_in_use_is_one_line_and_touches_nothing(server: Served, tmp_path: Path) -> None:
-    port = server.url.rsplit(":", 1)[1]
-
-    result = run("serve", "--data", str(tmp_path / "data"), "--port", port)
-
-    assert result.returncode == 1
-    (line,) = lines(result.stderr)
-    assert line.startswith(f"reelstore: port {port} of 127.0.0.1 is in use by another process")
-    assert not (tmp_path / "data").exists()
-
-
-def test_a_data_folder_in_use_is_one_line(tmp_path: Path) -> None:
-    with served("--data", str(tmp_path), env=SMALL):
-        result = run("serve", "--data", str(tmp_path), "--port", "0")
-
-    assert result.returncode == 1
-    assert lines(result.stderr) == [f"reelstore: cannot start: the data folder {tmp_path} is in use by another process"]
-
-
-def test_a_start_with_a_folder_missing_serves_and_says_so_and_verify_finds_it(tmp_path: Path) -> None:
+def test_a_start_with_a_folder_missing_serves_and_says_so_and_verify_finds_what_is_wrong(tmp_path: Path) -> None:
     settings = SMALL | {"REELSTORE_BACKGROUND": "false"}
     with served("--data", str(tmp_path), env=settings) as whole:
-        for index in range(6):
+        for index in range(8):
             store(whole.url, f"{index}.mp4", os.urandom(1000))
         whole.end()
     shutil.move(tmp_path / "servers" / "disk2", tmp_path / "gone")
+    for shard in (tmp_path / "servers" / "disk1").rglob("*"):
+        if shard.is_file() and shard.stat().st_size == 1000:
+            shard.chmod(0o600)
+            shard.write_bytes(bytes(1000))
 
     with served("--data", str(tmp_path), env=settings) as degraded:
         assert "servers: 2 of 3 up" in degraded.said
@@ -252,42 +244,27 @@ def test_a_start_with_a_folder_missing_serves_and_says_so_and_verify_finds_it(tm
         assert degraded.process.stderr.readline().startswith("degraded: server disk2 ")
         client = {"REELSTORE_URL": degraded.url}
         status = run("status", env=client).stdout
-        assert re.search(r"^health +degraded$", status, re.MULTILINE)
-        assert re.search(r"^not up +disk2: .*does not exist", status, re.MULTILINE)
         verified = run("verify", "--all", env=client)
-        assert verified.returncode == ExitCode.PROBLEMS_FOUND
-        assert re.search(r"^ +unreachable  [0-9a-f]{16}  on disk2$", verified.stdout, re.MULTILINE)
-        assert run("download", "0.mp4", "-o", str(tmp_path / "copy.mp4"), env=client).returncode == 0
 
-
-def test_a_corrupt_shard_is_found(tmp_path: Path) -> None:
-    with served("--data", str(tmp_path), env=SMALL | {"REELSTORE_BACKGROUND": "false"}) as server:
-        identifier = store(server.url, "holiday.mp4", os.urandom(1000))
-        shard = next(
-            path for path in (tmp_path / "servers").rglob("*") if path.is_file() and path.stat().st_size == 1000
-        )
-        shard.chmod(0o600)
-        shard.write_bytes(bytes(1000))
-
-        verified = run("verify", identifier, env={"REELSTORE_URL": server.url})
-
+    assert re.search(r"^health +degraded$", status, re.MULTILINE)
+    assert re.search(r"^not up +disk2: .*does not exist", status, re.MULTILINE)
     assert verified.returncode == ExitCode.PROBLEMS_FOUND
-    assert "1/2 shards" in verified.stdout
-    assert re.search(r"^ +corrupt      [0-9a-f]{16}  on disk\d$", verified.stdout, re.MULTILINE)
+    assert re.search(r"^PROBLEM  [0-9a-f-]{36}  [01]/2 shards  \d\.mp4$", verified.stdout, re.MULTILINE)
+    assert re.search(r"^ +unreachable  [0-9a-f]{16}  on disk2$", verified.stdout, re.MULTILINE)
+    assert re.search(r"^ +corrupt      [0-9a-f]{16}  on disk1$", verified.stdout, re.MULTILINE)
+    assert "verified 8 videos: " in verified.stderr
 
 
-def test_flags_go_before_variables_and_these_before_the_file(tmp_path: Path) -> None:
+def test_flags_go_before_variables_these_before_the_file_and_this_before_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "reelstore.toml"
-    file.write_text(f'data = "{tmp_path}/from-file"\nmemory = false\nfirst_servers = 2\npartition_bits = 4\n')
+    file.write_text(f'host = "0.0.0.0"\nfirst_servers = 2\ndata = "{tmp_path}/from-file"\npartition_bits = 4\n')
+    variables = {"REELSTORE_FIRST_SERVERS": "4", "REELSTORE_DATA": f"{tmp_path}/from-variable"}
 
-    with served("--config", str(file)) as server:
-        assert f"data: {tmp_path}/from-file\nservers: 2 of 2 up" in server.said
-    with served("--config", str(file), env={"REELSTORE_DATA": f"{tmp_path}/from-variable"}) as server:
-        assert f"data: {tmp_path}/from-variable\nservers: 2 of 2 up" in server.said
-    with served(
-        "--config", str(file), "--data", f"{tmp_path}/from-flag", env={"REELSTORE_DATA": f"{tmp_path}/from-variable"}
-    ) as server:
-        assert f"data: {tmp_path}/from-flag\nservers: 2 of 2 up" in server.said
+    with served("--config", str(file), "--data", f"{tmp_path}/from-flag", env=variables) as server:
+        assert "listens on http://0.0.0.0:" in server.said
+        assert f"data: {tmp_path}/from-flag\nservers: 4 of 4 up" in server.said
+        assert server.process.stderr is not None
+        assert server.process.stderr.readline().startswith("open: whoever reaches this address")
 
 
 @pytest.mark.parametrize(
@@ -295,19 +272,24 @@ def test_flags_go_before_variables_and_these_before_the_file(tmp_path: Path) -> 
     [
         (("--config", "/absent.toml"), "cannot start: the configuration file /absent.toml cannot be read"),
         (("--log-level", "loud"), "cannot start: a setting cannot be used: log_level"),
-        (("--data", "/dev/null/x"), "cannot start: the data folder /dev/null/x cannot be used"),
         (("--memory", "--host", "192.0.2.1"), "cannot listen on port 0 of 192.0.2.1"),
+        (("--memory", "--host", "no such host"), "cannot listen on no such host"),
     ],
 )
 def test_what_keeps_it_from_starting_is_one_line(arguments: tuple[str, ...], said: str) -> None:
-    result = run("serve", "--port", "0", *arguments)
+    result = CliRunner().invoke(app, ["serve", "--port", "0", *arguments])
 
-    assert result.returncode == 1
+    assert result.exit_code == 1
     (line,) = lines(result.stderr)
     assert line.startswith(f"reelstore: {said}")
 
 
-def test_an_address_that_others_reach_is_pointed_out() -> None:
-    with served("--memory", "--host", "0.0.0.0", env=SMALL) as server:
-        assert server.process.stderr is not None
-        assert server.process.stderr.readline().startswith("open: whoever reaches this address")
+def test_a_port_in_use_is_one_line_and_touches_nothing(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        result = CliRunner().invoke(app, ["serve", "--data", str(tmp_path / "data"), "--port", str(port)])
+
+    assert result.exit_code == 1
+    (line,) = lines(result.stderr)
+    assert line.startswith(f"reelstore: port {port} of 127.0.0.1 is in use by another process")
+    assert not (tmp_path / "data").exists()

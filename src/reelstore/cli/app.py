@@ -84,4 +84,4 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its escape sequence, and nobody a traceback.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text wrappers here
-    app()
+    app(prog_name="reelstore")

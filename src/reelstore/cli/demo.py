@@ -27,8 +27,7 @@ def demo(
     batch = Batch(as_json=json)
     with connect(url, token) as client, TemporaryDirectory(prefix="reelstore-demo-") as folder:
         client.health()  # before the work of encoding: is there a server at all?
-        # numpy and PyAV take half a second to import
-        from reelstore.cli.demo_media import make, sample  # noqa: PLC0415
+        from reelstore.cli.demo_media import make, sample  # noqa: PLC0415 - numpy and PyAV take long to import
 
         for wanted in batch.each([sample(index) for index in range(number)], subject=lambda wanted: wanted.name):
             path = Path(folder, wanted.name)

@@ -39,11 +39,10 @@ def run(settings: Settings, sockets: Sequence[socket.socket] = ()) -> None:
         CommandFailed: the address cannot be listened on.
         ConfigurationError, MetadataUnavailable: see `reelstore.bootstrap.running`.
     """
-    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("reelstore").setLevel(settings.log_level.upper())
     # Before anything is touched: a second server on one port should change nothing.
     listening = nullcontext(sockets[0]) if sockets else _listener(settings.host, settings.port)
     with listening as listener, asyncio.Runner(loop_factory=_new_loop) as runner:
+        _log(settings.log_level)
         try:
             runner.run(_serve(settings, listener))
         except asyncio.CancelledError:
@@ -156,6 +155,12 @@ def _listener(host: str, port: int) -> Iterator[socket.socket]:
                 ) from error
             raise CommandFailed(f"cannot listen on port {port} of {host}: {error.strerror}") from error
         yield listener
+
+
+def _log(level: str) -> None:
+    """Log to standard error: ours from this level on, of the libraries' only warnings and worse."""
+    logging.basicConfig(format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("reelstore").setLevel(level.upper())
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -8,6 +8,7 @@ with Client("http://127.0.0.1:5000") as client:
 """
 
 from reelstore.client.client import DEFAULT_URL, Client
+from reelstore.client.cluster_values import Health, Rebalance, Ring, RingServer, Server, Totals
 from reelstore.client.errors import (
     ConnectionFailed,
     DownloadFailed,
@@ -20,21 +21,7 @@ from reelstore.client.errors import (
 )
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.uploading import Progress
-from reelstore.client.values import (
-    ChunkPlace,
-    Downloaded,
-    Health,
-    Purged,
-    Rebalance,
-    Ring,
-    RingServer,
-    Server,
-    ShardProblem,
-    Totals,
-    Verification,
-    Video,
-    VideoPage,
-)
+from reelstore.client.values import ChunkPlace, Downloaded, Purged, ShardProblem, Verification, Video, VideoPage
 
 __all__ = [
     "DEFAULT_URL",

@@ -8,23 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
+from reelstore.client.cluster_values import Health, Rebalance, Ring, Server
 from reelstore.client.documents import Document
 from reelstore.client.downloading import Download
 from reelstore.client.errors import UnexpectedAnswer
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.uploading import Progress, content_type_of, default_name, opened, upload
-from reelstore.client.values import (
-    ChunkPlace,
-    Downloaded,
-    Health,
-    Purged,
-    Rebalance,
-    Ring,
-    Server,
-    Verification,
-    Video,
-    VideoPage,
-)
+from reelstore.client.values import ChunkPlace, Downloaded, Purged, Verification, Video, VideoPage
 from reelstore.client.wire import Wire, segment
 
 DEFAULT_URL = "http://127.0.0.1:5000"

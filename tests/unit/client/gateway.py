@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from io import BufferedIOBase
+from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from blake3 import blake3
@@ -18,7 +19,7 @@ from blake3 import blake3
 CHUNK_BYTES = 1000
 API = "/api/v1"
 
-Fault = Callable[["_Handler"], bool]
+Fault = Callable[["Handler"], bool]
 """Does something to a request; returns whether the ordinary answer is still to be sent."""
 
 
@@ -79,7 +80,7 @@ class Gateway:
     faults: dict[str, deque[Fault]] = field(default_factory=dict)
     answers: dict[str, Any] = field(default_factory=dict)
 
-    def add(self, body: bytes, *, id: str = "video-1", name: str = "holiday.mp4") -> Stored:  # noqa: A002
+    def add(self, body: bytes, *, id: str = "video-1", name: str = "holiday.mp4") -> Stored:  # noqa: A002 - it is the field that it sets
         self.videos[id] = Stored(id, name, body)
         return self.videos[id]
 
@@ -92,7 +93,7 @@ class Gateway:
         return [headers for sent, asked, headers in self.requests if sent == method and asked.endswith(path)]
 
 
-class _Handler(BaseHTTPRequestHandler):
+class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     gateway: Gateway
@@ -197,15 +198,15 @@ class _Handler(BaseHTTPRequestHandler):
 # Faults
 
 
-def cut(handler: _Handler) -> bool:
+def cut(handler: Handler) -> bool:
     """Close the connection without an answer."""
     handler.close_connection = True
     return False
 
 
-def cut_after_body(handler: _Handler) -> bool:
+def cut_after_body(handler: Handler) -> bool:
     """Store the upload, and close the connection before the answer."""
-    handler.wfile = _Nowhere()  # type: ignore[assignment]
+    handler.wfile = cast("BufferedIOBase", _Nowhere())
     handler.close_connection = True
     return True
 
@@ -224,21 +225,22 @@ class _Nowhere:
 def cut_content_after(size_bytes: int) -> Fault:
     """Send so many bytes of the content, though more were announced."""
 
-    def fault(handler: _Handler) -> bool:
-        write, left = handler.wfile.write, size_bytes
+    def fault(handler: Handler) -> bool:
+        stream: Any = handler.wfile
+        write, left = stream.write, size_bytes
         body_begun = False
 
         def limited(data: Any) -> int:
             nonlocal left, body_begun
             if not body_begun:
                 body_begun = True  # the head comes in one write
-                return write(data)
+                return int(write(data))
             write(bytes(data)[:left])
             left = 0
             handler.close_connection = True
             return len(data)
 
-        handler.wfile.write = limited  # type: ignore[method-assign]
+        stream.write = limited
         return True
 
     return fault
@@ -247,7 +249,7 @@ def cut_content_after(size_bytes: int) -> Fault:
 def say(status: int, slug: str, *, retryable: bool = False, **headers: str) -> Fault:
     """Answer with a problem."""
 
-    def fault(handler: _Handler) -> bool:
+    def fault(handler: Handler) -> bool:
         handler.problem(status, slug, retryable=retryable, **headers)
         return False
 
@@ -257,7 +259,7 @@ def say(status: int, slug: str, *, retryable: bool = False, **headers: str) -> F
 def raw(answer: bytes) -> Fault:
     """Answer with these very bytes, and close."""
 
-    def fault(handler: _Handler) -> bool:
+    def fault(handler: Handler) -> bool:
         handler.raw(answer)
         return False
 
@@ -268,7 +270,7 @@ def raw(answer: bytes) -> Fault:
 def running() -> Iterator[Gateway]:
     """Serve on a free port of the loopback interface."""
     gateway = Gateway()
-    handler = type("Handler", (_Handler,), {"gateway": gateway})
+    handler = type("OneGateway", (Handler,), {"gateway": gateway})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         gateway.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

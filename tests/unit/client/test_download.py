@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reelstore.client import Client, DownloadFailed, Problem, TargetExists
-from tests.unit.client.gateway import CHUNK_BYTES, Gateway, cut_content_after, raw, say
+from tests.unit.client.gateway import CHUNK_BYTES, Gateway, Handler, cut_content_after, raw, say
 
 BODY = random.Random(1).randbytes(10 * CHUNK_BYTES + 123)
 
@@ -373,8 +373,8 @@ def test_a_killed_download_leaves_a_part_that_the_next_one_goes_on_with(
     gateway.add(BODY)
     waiting = threading.Event()
 
-    def stall(handler: object) -> bool:
-        cut_content_after(4321)(handler)  # type: ignore[arg-type]
+    def stall(handler: Handler) -> bool:
+        cut_content_after(4321)(handler)
         waiting.set()
         return True
 

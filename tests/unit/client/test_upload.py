@@ -9,7 +9,7 @@ import pytest
 
 from reelstore.client import Client, ConnectionFailed, InvalidRequest, Problem, SourceChanged
 from reelstore.client.uploading import READ_BYTES
-from tests.unit.client.gateway import Gateway, cut, cut_after_body, raw, say
+from tests.unit.client.gateway import Fault, Gateway, cut, cut_after_body, raw, say
 
 BODY = os.urandom(2 * READ_BYTES + 17)
 
@@ -41,10 +41,9 @@ def test_a_file_is_stored_byte_for_byte_with_its_announced_length(
 
 @pytest.mark.parametrize("fault", [cut, cut_after_body, raw(b""), raw(b"HTTP/1.1 2"), raw(b"\x16\x03nonsense\r\n\r\n")])
 def test_an_upload_that_is_cut_before_the_answer_is_stored_once(
-    gateway: Gateway, client: Client, source: Path, fault: object
+    gateway: Gateway, client: Client, source: Path, fault: Fault
 ) -> None:
-    client.videos()
-    gateway.fail("/videos", fault, fault)  # type: ignore[arg-type]
+    gateway.fail("/videos", fault, fault)
 
     video = client.upload(source)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from reelstore.client import Client, ConnectionFailed, InvalidRequest, Problem, UnexpectedAnswer, wire
-from tests.unit.client.gateway import Gateway, cut, raw, say
+from tests.unit.client.gateway import Fault, Gateway, cut, raw, say
 
 
 def test_unknown_fields_are_kept_and_known_ones_read(gateway: Gateway, client: Client) -> None:
@@ -96,9 +96,9 @@ def test_an_error_without_a_problem_document_is_a_problem_too(gateway: Gateway, 
 
 
 @pytest.mark.parametrize("fault", [cut, say(503, "overloaded", retryable=True), raw(b"HTTP/1.1 502 Bad\r\n\r\n")])
-def test_reading_is_tried_again_after_a_failure_that_passes(gateway: Gateway, client: Client, fault: object) -> None:
+def test_reading_is_tried_again_after_a_failure_that_passes(gateway: Gateway, client: Client, fault: Fault) -> None:
     gateway.add(b"abc")
-    gateway.fail("/videos/video-1", fault)  # type: ignore[arg-type]
+    gateway.fail("/videos/video-1", fault)
 
     assert client.video("video-1").name == "holiday.mp4"
 

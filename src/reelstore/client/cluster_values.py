@@ -1,0 +1,201 @@
+"""What the API answers about the cluster, as values; see `reelstore.client.values`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from reelstore.client.documents import Document, Json
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A storage server.
+
+    Args:
+        name: unique and stable.
+        url: which driver, and where.
+        zone: servers that may fail together share one.
+        capacity_bytes, used_bytes: its weight in the ring, and what it held when it was last asked.
+        state: `active`, `draining` or `removed`.
+        health: `up` or `unreachable`, with `health_reason` in words.
+        last_seen_at: when it last answered.
+        share: its part of the ring's slots, from 0 to 1.
+    """
+
+    name: str
+    url: str
+    zone: str
+    capacity_bytes: int
+    used_bytes: int
+    state: str
+    health: str
+    health_reason: str | None
+    last_seen_at: datetime | None
+    share: float
+    document: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Document) -> Server:
+        """Read a server, or raise `UnexpectedAnswer`."""
+        return cls(
+            name=document.text("name"),
+            url=document.text("url", ""),
+            zone=document.text("zone", ""),
+            capacity_bytes=document.whole("capacity_bytes"),
+            used_bytes=document.whole("used_bytes", 0),
+            state=document.text("state"),
+            health=document.text("health"),
+            health_reason=document.optional_text("health_reason"),
+            last_seen_at=document.time("last_seen_at"),
+            share=document.number("share", 0.0),
+            document=document.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RingServer:
+    """One server's part of a ring: its share of the slots, from 0 to 1, and their number where it is told."""
+
+    name: str
+    zone: str
+    share: float
+    slots: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The table from partitions to servers, for one policy.
+
+    Args:
+        policy: its name; `kind` says what it does, such as `replicated(2)`.
+        epoch: grows by one with each change of the topology.
+        partition_bits: there are 2 to the power of these partitions.
+        servers: that have a part in it.
+        balance: the largest load over the fair one; 1.0 is perfect.
+    """
+
+    policy: str
+    kind: str
+    epoch: int
+    partition_bits: int
+    servers: tuple[RingServer, ...]
+    balance: float
+    document: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Document) -> Ring:
+        """Read a ring, or raise `UnexpectedAnswer`."""
+        return cls(
+            policy=document.text("policy"),
+            kind=document.text("kind", ""),
+            epoch=document.whole("epoch"),
+            partition_bits=document.whole("partition_bits"),
+            servers=tuple(
+                RingServer(
+                    name=server.text("name"),
+                    zone=server.text("zone", ""),
+                    share=server.number("share", 0.0),
+                    slots=None if server.fields.get("slots") is None else server.whole("slots"),
+                )
+                for server in document.children("servers", "server of the ring")
+            ),
+            balance=document.number("balance"),
+            document=document.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much is stored: numbers of things, and bytes of one copy of them."""
+
+    videos: int
+    video_bytes: int
+    trashed: int
+    trashed_bytes: int
+    chunks: int
+    chunk_bytes: int
+    open_files: int
+
+    @classmethod
+    def parse(cls, document: Document) -> Totals:
+        """Read the totals, or raise `UnexpectedAnswer`; what is not told counts as 0."""
+        return cls(**{name: document.whole(name, 0) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the cluster is.
+
+    Args:
+        health: `ok`, `degraded` or `critical`, with `reasons` in words.
+        servers_up, servers_total: how many storage servers answer, of how many.
+        epoch: of the newest ring.
+        capacity_bytes, used_bytes: of all servers together.
+        totals: how much is stored.
+    """
+
+    health: str
+    reasons: tuple[str, ...]
+    servers_up: int
+    servers_total: int
+    epoch: int
+    capacity_bytes: int
+    used_bytes: int
+    totals: Totals
+    document: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Document) -> Health:
+        """Read the cluster's health, or raise `UnexpectedAnswer`."""
+        return cls(
+            health=document.text("health"),
+            reasons=document.texts("reasons"),
+            servers_up=document.whole("servers_up"),
+            servers_total=document.whole("servers_total"),
+            epoch=document.whole("epoch", 0),
+            capacity_bytes=document.whole("capacity_bytes", 0),
+            used_bytes=document.whole("used_bytes", 0),
+            totals=Totals.parse(Document.of(document.fields.get("totals", {}), "count of what is stored")),
+            document=document.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rebalance:
+    """How far the cluster is in moving and mending shards.
+
+    Args:
+        state: `idle`, `running`, `paused` or `blocked`, with `reasons` in words.
+        epoch: of the newest ring.
+        partitions_total, partitions_done: how many lie where they should, of how many.
+        bytes_total, bytes_moved: of the present work.
+        rate_bytes_per_second, eta_seconds: None when nothing is measured.
+    """
+
+    state: str
+    reasons: tuple[str, ...]
+    epoch: int
+    partitions_total: int
+    partitions_done: int
+    bytes_total: int
+    bytes_moved: int
+    rate_bytes_per_second: float | None
+    eta_seconds: float | None
+    document: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Document) -> Rebalance:
+        """Read the progress of reconciling, or raise `UnexpectedAnswer`."""
+        return cls(
+            state=document.text("state"),
+            reasons=document.texts("reasons"),
+            epoch=document.whole("epoch", 0),
+            partitions_total=document.whole("partitions_total", 0),
+            partitions_done=document.whole("partitions_done", 0),
+            bytes_total=document.whole("bytes_total", 0),
+            bytes_moved=document.whole("bytes_moved", 0),
+            rate_bytes_per_second=document.optional_number("rate_bytes_per_second"),
+            eta_seconds=document.optional_number("eta_seconds"),
+            document=document.fields,
+        )
