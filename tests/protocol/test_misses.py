@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from reelstore.domain.errors import ChunkLost, ChunkUnavailable
+from reelstore.storage.interface import ShardEntry
 from tests.cluster import CHUNK
 from tests.protocol.world import a_world, many_chunks, one_chunk
 
@@ -26,21 +28,20 @@ async def test_a_shard_that_moves_while_it_is_searched_for_is_found_at_the_next_
             await admin.settle()
             assert await admin.holders() == {home}
 
-        # The reader has an old ring: it looks at home in vain, then everywhere. Home answers first, again in vain; then,
-        # before the other one answers, the shard goes home.
-        reader.server(home).after("list", move_back)
+        # The reader has an old ring: it looks at home in vain, and then everywhere. Home answers, again in vain; only
+        # then, before the other one answers, the shard goes home.
         find = reader.server(away).find
-        answered = asyncio.Event()
+        moved = asyncio.Event()
 
-        async def find_late(policy: str, digest: bytes) -> object:
-            if not answered.is_set():
-                answered.set()
+        async def find_late(policy: str, digest: bytes) -> Sequence[ShardEntry]:
+            if not moved.is_set():
+                moved.set()
                 await move_back()
             return await find(policy, digest)
 
-        reader.server(away).find = find_late  # type: ignore[method-assign, assignment] # only here, once
+        reader.server(away).find = find_late  # type: ignore[method-assign] # only here
         assert await reader.read(video.id) == one_chunk()
-        assert answered.is_set()
+        assert moved.is_set()
 
 
 async def test_a_chunk_is_not_lost_while_a_server_does_not_answer() -> None:
@@ -95,7 +96,13 @@ async def test_nothing_but_what_was_written_is_sent_whatever_lies_on_the_servers
                 case 3:
                     await gateway.server(server).replace(name, one_chunk())
         assert await gateway.read(video.id) == data
-        for start, stop in [(0, 1), (CHUNK - 1, CHUNK + 1), (CHUNK, 2 * CHUNK), (5, 3 * CHUNK + 7), (len(data) - 1, None)]:
+        for start, stop in [
+            (0, 1),
+            (CHUNK - 1, CHUNK + 1),
+            (CHUNK, 2 * CHUNK),
+            (5, 3 * CHUNK + 7),
+            (len(data) - 1, None),
+        ]:
             assert await gateway.read(video.id, start, stop) == data[start:stop]
 
 

@@ -55,7 +55,7 @@ async def test_a_fault_on_the_way_that_a_second_reading_does_not_show_changes_no
             readings.append(shard)
             return bytes(32) if len(readings) == 1 else await digest(shard)
 
-        gateway.server(server).digest = misread_once  # type: ignore[method-assign] # only here
+        gateway.server(server).digest = misread_once  # type: ignore[method-assign, assignment] # only here
         before = gateway.server(server).calls["put"]
         outcome = await gateway.round(verify=Verify.ALL)
         assert readings == [name, name]

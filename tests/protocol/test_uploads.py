@@ -10,7 +10,6 @@ import pytest
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.domain.chunk import ChunkState
 from reelstore.domain.errors import IncompleteBody, InsufficientServers, InsufficientStorage, ServerUnavailable
-from reelstore.services.video_requests import StoreRequest
 from tests.cluster import CHUNK
 from tests.protocol.world import Process, a_world, many_chunks, one_chunk
 
@@ -260,13 +259,14 @@ async def test_an_upload_that_gives_up_takes_nothing_from_another_of_the_same_by
     async with a_world() as world:
         gateway, other = await world.process(), await world.process()
 
-        async def body() -> AsyncIterator[bytes]:
-            yield one_chunk()
+        async def be_overtaken_and_fail() -> None:
             await other.store(one_chunk(), name="other")
-            raise ConnectionResetError
+            for server in gateway.servers:
+                server.full = True
 
-        with pytest.raises(ConnectionResetError):
-            await gateway.app.videos.store(StoreRequest("gives up"), body())
+        gateway.server((await gateway.primaries(one_chunk()))[0]).before("put", be_overtaken_and_fail)
+        with pytest.raises(InsufficientStorage):
+            await gateway.store(one_chunk(), name="gives up")
         assert [server.calls["delete"] for server in gateway.servers] == [0, 0, 0]
         (video,) = await other.videos()
         assert await other.holders() == set(await other.primaries(one_chunk()))

@@ -17,6 +17,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from reelstore.chunkstore.redundancy import digest_of
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.server import ServerState
 from reelstore.domain.video import Video
@@ -24,6 +25,7 @@ from reelstore.repositories.interface import Metadata, PartitionState, UnitOfWor
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.services.rebalance import Outcome, Verify
 from reelstore.services.survey import Slice
+from reelstore.services.video_requests import VideoList
 from reelstore.storage.interface import ByteString, ShardEntry, StorageServer
 from reelstore.storage.memory import MemoryServer
 from tests.cluster import CHUNK, POLICY, Cluster, HandClock, _settings, content, seeded
@@ -111,8 +113,8 @@ class HookedMetadata:
         """Do something right after it, before the process goes on. An act that raises is a crash."""
         self.acts.add("after commit", act)
 
-    def unit_of_work(self) -> UnitOfWork:
-        return cast("UnitOfWork", _HookedUnit(self, self.inner.unit_of_work()))
+    def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
+        return cast("UnitOfWork", _HookedUnit(self, self.inner.unit_of_work(frees=frees)))
 
     def snapshot(self) -> UnitOfWork:
         return self.inner.snapshot()
@@ -198,12 +200,8 @@ class Process(Cluster):
 
     async def primaries(self, data: bytes) -> tuple[str, ...]:
         """Return the servers of the row of a body of one chunk, by slot."""
-        from reelstore.chunkstore.redundancy import digest_of  # noqa: PLC0415 - only here
-
         ring = self.app.topology.present.ring(POLICY)
-        return tuple(
-            self.app.fleet[seat.server].server.name for seat in ring.row(ring.partition_of(digest_of(data)))
-        )
+        return tuple(self.app.fleet[seat.server].server.name for seat in ring.row(ring.partition_of(digest_of(data))))
 
     async def holders(self) -> set[str]:
         """Return the servers that really have a shard of the only chunk, under whatever name."""
@@ -211,8 +209,6 @@ class Process(Cluster):
         return {name for name, shards in (await self.shards()).items() if any(s.chunk == chunk.id for s in shards)}
 
     async def videos(self) -> list[Video]:
-        from reelstore.services.video_requests import VideoList  # noqa: PLC0415 - only here
-
         return list((await self.app.videos.list(VideoList())).items)
 
     async def empty_servers(self, *names: str) -> None:
