@@ -24,7 +24,6 @@ def shards(place: Place, policy: str, start: bytes, stop: bytes | None) -> Itera
     Raises:
         ServerRefused: the place is gone, so that what is missing says nothing.
     """
-    place.prove()
     for prefix in prefixes(start, stop):
         with existing_directory(place, SHARDS, policy, prefix) as folder:
             if folder is None:
@@ -38,7 +37,7 @@ def shards(place: Place, policy: str, start: bytes, stop: bytes | None) -> Itera
                         found = entry_of(name, entry.stat(follow_symlinks=False))
                         if found is not None:
                             yield found
-    place.prove()
+    place.prove()  # at the end: it may have gone meanwhile
 
 
 @contextmanager

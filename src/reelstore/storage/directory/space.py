@@ -66,8 +66,8 @@ class Space:
             ServerFull: there is not enough above the reserve, or within the capacity.
         """
         growth_bytes = max(0, size_bytes - replaces_bytes)
-        _, spare_bytes = self._file_system()
         with self._lock:
+            _, spare_bytes = self._file_system()  # now: a put that ended since is in no other number
             if size_bytes > spare_bytes - self._writing_bytes:
                 raise ServerFull("the file system is full up to its reserve", server=self._place.server)
             grown_bytes = self._used_bytes + self._growing_bytes + growth_bytes

@@ -34,7 +34,8 @@ def survey(place: Place, space: Space) -> None:
                         _count(place, space, (SHARDS, policy, prefix))
             space.finish()
     except (OSError, StorageError) as error:
-        logger.warning("server %s: counting %s ended early: %s", place.server, place.path, error)
+        if not place.released:
+            logger.warning("server %s: counting %s ended early: %s", place.server, place.path, error)
 
 
 def _names(place: Place, *way: str) -> list[str]:
