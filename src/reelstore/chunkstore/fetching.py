@@ -214,6 +214,9 @@ class Fetcher:
             self._report(chunk, candidate, topology, "missing")
 
     def _report(self, chunk: Chunk, candidate: _Candidate, topology: Topology, problem: str) -> None:
-        partition = topology.ring(chunk.policy).partition_of(chunk.digest)
-        number = candidate.member.server.number
-        self._on_defect(Defect(chunk.policy, partition, number, candidate.name, problem))
+        """Report a defect where the newest row promises the shard; any other copy goes when that row is settled."""
+        ring = topology.ring(chunk.policy)
+        partition = ring.partition_of(chunk.digest)
+        if any(candidate.name == shard_name(chunk, seat) for seat in ring.row(partition)):
+            number = candidate.member.server.number
+            self._on_defect(Defect(chunk.policy, partition, number, candidate.name, problem))

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from reelstore.chunkstore.fetching import Defect
+from reelstore.domain.chunk import ShardName
 
 Partition = tuple[str, int]
 
@@ -33,11 +34,11 @@ class Need:
 class Attention:
     """Collect needs from everywhere in the process. Losing them in a crash costs time only: all is seen again.
 
-    `known_lost` holds the ids of chunks of which no good shard is anywhere; the reconciler keeps it.
+    `known_bad` holds the shards that were found bad and are not good yet; the reconciler tries them again by itself.
     """
 
     def __init__(self) -> None:
-        self.known_lost: Container[str] = frozenset()
+        self.known_bad: Container[ShardName] = frozenset()
         self._needs: dict[Partition, Need] = {}
         self.wake = asyncio.Event()
 
@@ -52,8 +53,8 @@ class Attention:
         self.wake.set()
 
     def on_defect(self, defect: Defect) -> None:
-        """Note what a read met; the bad shards of a lost chunk are no news, and would keep the background busy."""
-        if defect.name.chunk not in self.known_lost:
+        """Note what a read met; a shard that is known to be bad is no news, and would keep the background busy."""
+        if defect.name not in self.known_bad:
             self.add(defect.policy, [defect.partition], Need(verify=True, unsettled=True))
 
     def take(self) -> dict[Partition, Need]:

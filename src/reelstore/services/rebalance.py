@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import TopologyCache
-from reelstore.domain.chunk import Chunk
+from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ServerUnavailable
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need
@@ -88,7 +88,8 @@ class Reconciler:
         self._pace = pace
         self._verified = VerifiedThrough()
         self.lost: dict[str, Chunk] = {}
-        attention.known_lost = self.lost
+        self._bad: dict[ShardName, int] = {}
+        attention.known_bad = self._bad
         self.deletes = DeleteRounds(metadata, fleet)
 
     async def reconcile(self, where: Slice, *, verify: Verify, collect: bool = False) -> Outcome:
@@ -114,6 +115,7 @@ class Reconciler:
         outcome.blocked.update((p, f"unreachable: {server}") for p, server in findings.unprovable.items())
         suspects, gone = await self._faults(findings, where, verify, outcome)
         await self._note_defects(findings, where, suspects + gone, outcome)
+        self._note_bad(where, suspects + gone)
         await self._put_all(suspects, gone, outcome)
         self._note_lost(where, outcome)
         swapped = await self._swap(findings, where, outcome)
@@ -185,16 +187,28 @@ class Reconciler:
             async with at_once:
                 repaired = await self._repairer.put(shard, suspect=suspect)
             outcome.put_bytes += repaired.size_bytes
+            if repaired.why_not is None:
+                self._bad.pop(shard.name, None)
             if repaired.lost:
                 outcome.lost[shard.chunk.id] = shard.chunk
             elif repaired.why_not is not None:
                 outcome.blocked[shard.partition] = repaired.why_not
 
-        async with asyncio.TaskGroup() as group:
-            for shard in suspects:
-                group.create_task(put(shard, suspect=True))
-            for shard in gone:
-                group.create_task(put(shard, suspect=False))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for shard in suspects:
+                    group.create_task(put(shard, suspect=True))
+                for shard in gone:
+                    group.create_task(put(shard, suspect=False))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    def _note_bad(self, where: Slice, faults: list[Expected]) -> None:
+        """Keep, with its partition, each shard that is bad, until it is put: fetching for it meets it once more."""
+        for name, partition in list(self._bad.items()):
+            if name.policy == where.policy and where.start <= partition < where.stop:
+                del self._bad[name]
+        self._bad.update((shard.name, shard.partition) for shard in faults)
 
     def _note_lost(self, where: Slice, outcome: Outcome) -> None:
         """Keep the list of chunks that are nowhere: they leave the set that *synced* waits for, and stay an alert."""
