@@ -39,7 +39,7 @@ from tests.faults import CapableFaultyServer, FaultyServer
 
 CHUNK = 4096
 POLICY = "default"
-STEPS_MAX = 10_000
+STEPS_MAX = 500
 DIGESTS_START = bytes(32)
 
 

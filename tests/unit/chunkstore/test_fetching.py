@@ -217,6 +217,7 @@ async def test_a_corrupt_stray_copy_does_not_hide_a_good_one(cluster: Cluster) -
     for name, stray, data in zip(cluster.names, strays, (b"bad", DATA, b"bad"), strict=True):
         await cluster.server(name).inner.put(stray, data)
     assert await scene.fetch() == DATA
+    assert {defect.name for defect in scene.defects} == {shard for _, shard in scene.row}  # strays were not promised
 
 
 @pytest.mark.parametrize("harm", ["missing", "corrupt"])
