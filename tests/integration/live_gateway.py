@@ -28,6 +28,7 @@ class LiveGateway:
     port: int
     application: Application
     loop: asyncio.AbstractEventLoop
+    server: uvicorn.Server
 
     @property
     def url(self) -> str:
@@ -60,7 +61,7 @@ def live_gateway(**settings: Any) -> Iterator[LiveGateway]:
         async with running(Settings(**chosen)) as application:
             server = uvicorn.Server(uvicorn_config(create_app(application), port=port, shutdown_timeout_seconds=1))
             servers.append(server)
-            started.set_result(LiveGateway(port, application, asyncio.get_running_loop()))
+            started.set_result(LiveGateway(port, application, asyncio.get_running_loop(), server))
             await server.serve(sockets=[listening])
 
     def run() -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from email.message import Message
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
@@ -213,6 +214,22 @@ def test_a_slow_reader_is_waited_for_in_little_memory_and_gets_everything(
     assert received.partition(b"\r\n\r\n")[2] == content
 
 
+def test_a_reader_that_stands_still_is_cut_off_and_its_connection_freed(
+    gateway: LiveGateway, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reelstore.web.content.StreamedContent.__init__.__kwdefaults__", {"idle_timeout_seconds": 0.1})
+    monkeypatch.setattr(web_server, "LINGER_TIMEOUT_SECONDS", 0.1)
+    video = store(client, bytes(24 * MIB), "still")
+    others = len(gateway.server.server_state.connections)
+    with gateway.connect(receive_buffer_bytes=4096) as connection:
+        connection.sendall(request("GET", f"{VIDEOS}/{video['id']}/content"))
+        assert connection.recv(1000)
+        eventually(lambda: read_budget_bytes(gateway) == 0)
+        eventually(lambda: len(gateway.server.server_state.connections) == others)
+        received = sum(map(len, iter(lambda: connection.recv(MIB), b"")))
+    assert received < 24 * MIB
+
+
 def test_a_client_that_leaves_half_way_gives_the_memory_back(gateway: LiveGateway, client: httpx.Client) -> None:
     video = store(client, bytes(24 * MIB), "left")
     for _ in range(5):
@@ -305,6 +322,23 @@ def test_a_request_that_does_not_come_is_not_waited_for(gateway: LiveGateway, mo
             connection.sendall(begun)
             received = b"".join(iter(lambda: connection.recv(65536), b""))
         assert received.count(b"HTTP/1.1 200 OK") == begun.count(b"\r\n\r\n")
+
+
+def test_a_shutdown_answers_what_it_does_not_wait_for(caplog: pytest.LogCaptureFixture) -> None:
+    with ExitStack() as connections:
+        with live_gateway(chunk_size_bytes=CHUNK) as gateway, gateway.client() as client:
+            video = store(client, bytes(24 * MIB))
+            uploading = connections.enter_context(gateway.connect())
+            begun = bytes(3 * MIB)
+            uploading.sendall(request("POST", f"{VIDEOS}?name=half", f"Content-Length: {8 * MIB}", body=begun))
+            reading = connections.enter_context(gateway.connect(receive_buffer_bytes=4096))
+            reading.sendall(request("GET", f"{VIDEOS}/{video['id']}/content"))
+            assert reading.recv(1000)
+            eventually(lambda: open_files(client) == 1)
+        (answer,) = answers(uploading, "POST")
+        assert answer.status == 503
+        assert b"/problems/not-ready" in answer.body
+    assert "Traceback" not in caplog.text
 
 
 def test_answers_carry_a_date_and_no_name_of_the_server_program(client: httpx.Client) -> None:

@@ -84,7 +84,9 @@ class StreamedContent(Response):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
         except Exception as error:  # noqa: BLE001 -- there is nobody left to raise it to: the answer has begun
-            logger.warning("content cut off: %r path=%s id=%s", error, scope["path"], scope.get(REQUEST_ID))
+            stalled = f"the client took nothing for {self._idle_timeout_seconds:g} seconds"
+            reason = stalled if isinstance(error, TimeoutError) else repr(error)
+            logger.warning("content cut off: %s path=%s id=%s", reason, scope["path"], scope.get(REQUEST_ID))
 
 
 async def parts(

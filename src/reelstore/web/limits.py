@@ -42,5 +42,8 @@ BODY_IDLE_TIMEOUT_SECONDS = 120.0
 SEND_IDLE_TIMEOUT_SECONDS = 300.0
 """Without a client taking a piece of content off the socket: a paused player keeps its connection that long."""
 
+LINGER_TIMEOUT_SECONDS = 30.0
+"""For a client to take what was sent already when an answer is cut off."""
+
 KEEP_ALIVE_TIMEOUT_SECONDS = 15
 SHUTDOWN_TIMEOUT_SECONDS = 20

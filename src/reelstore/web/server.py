@@ -18,9 +18,11 @@ from reelstore.web.errors import HeadTooLarge, MalformedRequest
 from reelstore.web.limits import (
     HEAD_TIMEOUT_SECONDS,
     KEEP_ALIVE_TIMEOUT_SECONDS,
+    LINGER_TIMEOUT_SECONDS,
     REQUEST_HEAD_BYTES_MAX,
     SHUTDOWN_TIMEOUT_SECONDS,
 )
+from reelstore.web.middleware.envelope import CUT
 from reelstore.web.problems import MEDIA_TYPE, describe
 
 BACKLOG = 2048
@@ -83,6 +85,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _in_head = False
     _too_large = False
     _head_timer: TimerHandle | None = None
+    _linger_timer: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin to wait for a request."""
@@ -92,6 +95,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._disarm()
+        if self._linger_timer is not None:
+            self._linger_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,6 +112,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count and to wait."""
         super().on_message_begin()
+        extensions: dict[str, Any] = {CUT: self._cut}
+        self.scope["extensions"] = extensions
         self._in_head = True
         self._heads += 1
         self._parsed_bytes = self._unparsed_bytes = 0
@@ -155,6 +162,14 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._parsed_bytes > REQUEST_HEAD_BYTES_MAX:
             self._too_large = True
             raise ValueError("head too large")  # ends the parsing: uvicorn calls send_400_response
+
+    def _cut(self, *, at_once: bool) -> None:
+        """Close the connection; a client that does not even take what was sent is not waited for without end."""
+        if at_once:
+            self.transport.abort()
+        else:
+            self.transport.close()
+            self._linger_timer = self.loop.call_later(LINGER_TIMEOUT_SECONDS, self.transport.abort)
 
     def _arm(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._head_late)

@@ -1,7 +1,8 @@
-"""The outermost layer: the request's id, the access log, common headers, a limit, and no error without an answer."""
+"""The outermost layer: the request's id, the access log, careful headers, a limit, and no error without an answer."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -10,6 +11,7 @@ import uuid
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reelstore.domain.errors import Overloaded, ReelstoreError
+from reelstore.web.errors import NotReady
 from reelstore.web.limits import CONCURRENT_REQUESTS_MAX, REQUEST_ID_LENGTH_MAX
 from reelstore.web.problems import REQUEST_ID, problem_response
 
@@ -18,7 +20,13 @@ access_logger = logging.getLogger("reelstore.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,%d}" % REQUEST_ID_LENGTH_MAX)
 
-COMMON_HEADERS: tuple[tuple[bytes, bytes], ...] = (
+CUT = "reelstore.cut"
+"""The key, among the extensions of an ASGI scope, of what closes the connection of an answer that ended early.
+
+It is called with `at_once`: whether without waiting for the client to take what was sent already.
+"""
+
+SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
@@ -35,6 +43,7 @@ class Envelope:
     - Headers that make browsers careful.
     - Beyond `concurrent_requests_max` requests in progress, 503 `overloaded`.
     - An exception that nobody expected: logged with its traceback, answered as 500 `internal` without its words.
+    - A request that a shutdown does not wait for any longer: 503 `not-ready`, or a cut answer.
     - A client that waits with `Expect: 100-continue` and is answered without being asked for the body: the
       connection closes, since nobody can tell whether the next bytes are that body (RFC 9110, section 10.1.1).
     """
@@ -55,10 +64,15 @@ class Envelope:
             if self._in_progress > self._concurrent_requests_max:
                 raise Overloaded(f"more than {self._concurrent_requests_max} requests are in progress")  # noqa: TRY301 -- answered like any other
             await self._app(exchange.scope, exchange.receive, exchange.send)
+        except asyncio.CancelledError:
+            # uvicorn ends what outlives a shutdown; the task ends here, so that it need not log where it was.
+            await exchange.fail(NotReady("the gateway is ending"))
+            exchange.cut(at_once=True)
         except Exception as error:  # noqa: BLE001 -- the last layer: whatever happened gets an answer
             await exchange.fail(error)
         finally:
             self._in_progress -= 1
+            exchange.cut(at_once=False)
             exchange.log()
 
 
@@ -92,7 +106,7 @@ class _Exchange:
         await self._send(message)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        headers = [*COMMON_HEADERS, (b"x-request-id", self.request_id.encode("ascii"))]
+        headers = [*SECURITY_HEADERS, (b"x-request-id", self.request_id.encode("ascii"))]
         if self._awaits_continue:
             headers.append((b"connection", b"close"))
         return headers
@@ -104,6 +118,12 @@ class _Exchange:
             error = ReelstoreError(f"an unexpected error; the log has it under the request's id {self.request_id}")
         if not self._status:
             await problem_response(error, self.scope)(self.scope, self.receive, self.send)
+
+    def cut(self, *, at_once: bool) -> None:
+        """Close the connection of an answer that ended early, if the server knows how to."""
+        close = self.scope.get("extensions", {}).get(CUT)
+        if close is not None and self._status and not self._complete:
+            close(at_once=at_once)
 
     def log(self) -> None:
         client = self.scope.get("client")
