@@ -23,7 +23,7 @@ def problem_page(slug: str) -> str | None:
 @cache
 def problem_slugs() -> tuple[str, ...]:
     """Return the problem types that have a page, in order."""
-    names = (page.name for page in _folder().iterdir())
+    names = (page.name for page in _folder().iterdir()) if _folder().is_dir() else ()
     return tuple(sorted(name.removesuffix(".md") for name in names if name.endswith(".md") and name != "README.md"))
 
 
