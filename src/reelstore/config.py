@@ -5,17 +5,32 @@ Flags come first, then `REELSTORE_…` variables, then a TOML file, then the def
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reelstore.domain.errors import ConfigurationError
 from reelstore.domain.policy import CHUNK_SIZE_BYTES_DEFAULT, CHUNK_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MIN, COPIES_MAX
 
 MIB = 1024 * 1024
+SECONDS_MAX = 366 * 86_400.0
+"""A year: longer is a slip, and an endless time would fail only later, as a date that cannot be."""
+
+
+def _split(value: object) -> object:
+    """Read a list from a variable: JSON, or what lies between commas."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    return [part.strip() for part in value.split(",")]
+
+
+Seconds = Annotated[float, Field(gt=0, le=SECONDS_MAX)]
 
 
 class Settings(BaseSettings):
@@ -37,6 +52,8 @@ class Settings(BaseSettings):
     ] = "info"
     allowed_hosts: Annotated[
         tuple[str, ...] | None,
+        NoDecode,
+        BeforeValidator(_split),
         Field(description="Values of the Host header that are served; by default loopback names when bound to one."),
     ] = None
     copies: Annotated[
@@ -60,22 +77,20 @@ class Settings(BaseSettings):
     read_memory_bytes: Annotated[int, Field(ge=64 * MIB, description="Chunks that all readers hold.")] = 512 * MIB
     cache_bytes: Annotated[int, Field(ge=0, description="Verified chunks kept for the next reader.")] = 128 * MIB
     open_file_seconds: Annotated[
-        float, Field(gt=0, description="How long an upload outlives its gateway before its space is freed.")
+        Seconds, Field(description="How long an upload outlives its gateway before its space is freed.")
     ] = 60.0
     put_timeout_seconds: Annotated[
-        float, Field(gt=0, description="After which a server that takes a shard counts as not answering.")
+        Seconds, Field(description="After which a server that takes a shard counts as not answering.")
     ] = 30.0
     get_timeout_seconds: Annotated[
-        float, Field(gt=0, description="After which a server that gives a shard counts as not answering.")
+        Seconds, Field(description="After which a server that gives a shard counts as not answering.")
     ] = 15.0
-    probe_seconds: Annotated[float, Field(gt=0, description="How often each server is asked whether it is there.")] = (
-        2.0
-    )
-    expiry_seconds: Annotated[float, Field(gt=0, description="How often ended uploads are looked for.")] = 5.0
+    probe_seconds: Annotated[Seconds, Field(description="How often each server is asked whether it is there.")] = 2.0
+    expiry_seconds: Annotated[Seconds, Field(description="How often ended uploads are looked for.")] = 5.0
     survey_seconds: Annotated[
-        float, Field(gt=0, description="The rest between two surveys, each of which lists every server.")
+        Seconds, Field(description="The rest between two surveys, each of which lists every server.")
     ] = 15.0
-    scrub_seconds: Annotated[float, Field(gt=0, description="Within which every shard is read and hashed again.")] = (
+    scrub_seconds: Annotated[Seconds, Field(description="Within which every shard is read and hashed again.")] = (
         7 * 86_400.0
     )
     scrub_bytes_per_second: Annotated[
@@ -83,7 +98,7 @@ class Settings(BaseSettings):
     ] = 256 * MIB
     background: Annotated[bool, Field(description="Whether this process repairs, scrubs and frees.")] = True
     graceful_seconds: Annotated[
-        float, Field(ge=0, description="How long requests may go on after the process was told to end.")
+        float, Field(ge=0, le=SECONDS_MAX, description="How long requests may go on after the process was told to end.")
     ] = 10.0
 
     @classmethod
@@ -125,5 +140,5 @@ def _read(config: Path) -> dict[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ConfigurationError(f"the configuration file {config} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the configuration file {config} is no TOML: {error}") from None
