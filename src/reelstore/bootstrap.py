@@ -199,7 +199,12 @@ async def _found(
         url = "memory:" if settings.memory else (settings.data.resolve() / "servers" / name).as_uri()
         sharing = 1 if settings.memory else settings.first_servers
         first.append(FirstServer(name, url, drivers.default_zone(url), sharing, drivers.connect(url, name, None)))
-    servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)
+    try:
+        servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)
+    except BaseException:
+        for begun in first:
+            await begun.driver.close()  # or the next try would find its own lock
+        raise
     for server, begun in zip(servers, first, strict=True):
         if settings.memory:
             fleet.adopt(server, begun.driver)  # its content is the driver itself
