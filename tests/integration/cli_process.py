@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +37,32 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     with start(*arguments, **options) as process:
         out, errors = process.communicate()
     return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+
+
+def on_terminal(*arguments: str, prompt: str = "", typed: bytes = b"", **options: Any) -> tuple[int, str]:
+    """Run a command on a terminal, type when the prompt shows; return exit code and all that the terminal showed."""
+    terminal, inner = pty.openpty()
+    streams = {"stdin": inner, "stdout": inner, "stderr": inner} | options
+
+    def take_terminal() -> None:
+        fcntl.ioctl(inner, termios.TIOCSCTTY, 0)  # so that a typed Ctrl-C becomes a signal
+
+    process = start(*arguments, **streams, start_new_session=True, preexec_fn=take_terminal)
+    os.close(inner)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(terminal, 65536)
+        except OSError:  # Linux says EIO when the other end is closed
+            break
+        if not piece:
+            break
+        shown += piece
+        if typed and prompt in shown.decode(errors="replace"):
+            os.write(terminal, typed)
+            typed = b""
+    os.close(terminal)
+    return process.wait(), shown.decode()
 
 
 @dataclass

@@ -137,6 +137,15 @@ def test_a_name_that_two_videos_have_names_neither(reelstore: Reelstore, holiday
     assert "2 videos are named holiday.mp4; name one by its id" in result.stderr
 
 
+def test_a_name_in_the_trash_is_another_than_the_same_name_outside(reelstore: Reelstore, holiday: Path) -> None:
+    reelstore("upload", holiday)
+    reelstore("rm", "holiday.mp4")
+    reelstore("upload", holiday)
+
+    assert reelstore("restore", "holiday.mp4").exit_code == 0
+    assert len(document(reelstore("ls", "--json"))["items"]) == 2
+
+
 def test_a_name_is_taken_exactly(reelstore: Reelstore, holiday: Path) -> None:
     reelstore("upload", holiday, "--name", "holiday.mp4 (copy)")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import shutil
 import signal
@@ -20,7 +19,7 @@ from typer.testing import CliRunner
 from reelstore import __version__
 from reelstore.cli.app import app
 from reelstore.cli.exit_codes import ExitCode
-from tests.integration.cli_process import COMMAND, Served, environment, lines, run, served, start
+from tests.integration.cli_process import COMMAND, Served, lines, on_terminal, run, served, start
 from tests.unit.client import gateway as scripted
 
 SMALL = {"REELSTORE_PARTITION_BITS": "4"}
@@ -36,26 +35,6 @@ def store(url: str, name: str, body: bytes) -> str:
     answer = httpx.post(f"{url}/api/v1/videos", params={"name": name}, content=body)
     answer.raise_for_status()
     return str(answer.json()["id"])
-
-
-def on_terminal(*arguments: str, typed: bytes, env: dict[str, str]) -> tuple[int, str]:
-    """Run a command on a terminal, type, and return its exit code and all that the terminal showed."""
-    process, terminal = pty.fork()
-    if process == 0:  # pragma: no cover - the child
-        os.execve(COMMAND[0], [*COMMAND, *arguments], environment(**env))
-    os.write(terminal, typed)
-    shown = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:  # Linux says EIO when the other end is closed
-            break
-        if not piece:
-            break
-        shown += piece
-    os.close(terminal)
-    _, status = os.waitpid(process, 0)
-    return os.waitstatus_to_exitcode(status), shown.decode()
 
 
 # Client commands
@@ -150,38 +129,31 @@ def test_an_interrupted_download_says_what_is_kept_and_goes_on_from_there(tmp_pa
     assert (tmp_path / "holiday.mp4").read_bytes() == body
 
 
-@pytest.mark.parametrize(("typed", "is_kept"), [(b"n\n", True), (b"y\n", False)])
-def test_a_purge_asks_on_a_terminal(server: Served, typed: bytes, is_kept: bool) -> None:
+@pytest.mark.parametrize(("typed", "code", "is_kept"), [(b"n\n", 1, True), (b"y\n", 0, False), (b"\x03", 130, True)])
+def test_a_purge_asks_on_a_terminal(server: Served, typed: bytes, code: int, is_kept: bool) -> None:
     identifier = store(server.url, "asked.mp4", b"abc")
 
-    code, shown = on_terminal("rm", "--purge", identifier, typed=typed, env={"REELSTORE_URL": server.url})
+    ended, shown = on_terminal(
+        "rm", "--purge", identifier, prompt="[y/N]", typed=typed, env={"REELSTORE_URL": server.url}
+    )
 
     assert "Delete asked.mp4 (3 B) for good? This cannot be undone. [y/N]" in shown
     answer = httpx.get(f"{server.url}/api/v1/videos/{identifier}")
-    assert (code, answer.status_code) == ((1, 200) if is_kept else (0, 404))
-    assert ("nothing was deleted" in shown) == is_kept
+    assert (ended, answer.status_code) == (code, 200 if is_kept else 404)
+    assert ("reelstore: nothing was deleted" in shown or "reelstore: interrupted" in shown) == is_kept
 
 
 def test_progress_is_drawn_on_a_terminal_and_the_result_stays_in_its_file(server: Served, tmp_path: Path) -> None:
-    body = os.urandom(5_000_000)
-    (tmp_path / "[red]big.mp4").write_bytes(body)
-    command = f'exec "$@" > {tmp_path}/out'
-    process, terminal = pty.fork()
-    if process == 0:  # pragma: no cover - the child
-        words = ["sh", "-c", command, "sh", *COMMAND, "upload", str(tmp_path / "[red]big.mp4")]
-        os.execve("/bin/sh", words, environment(REELSTORE_URL=server.url, TERM="xterm"))
-    shown = b""
-    while True:
-        try:
-            piece = os.read(terminal, 65536)
-        except OSError:
-            break
-        shown += piece
-    os.close(terminal)
-    os.waitpid(process, 0)
+    (tmp_path / "[red]big.mp4").write_bytes(os.urandom(5_000_000))
 
-    assert "[red]big.mp4" in shown.decode()
-    assert "stored 1 video, 4.77 MiB" in shown.decode()
+    with (tmp_path / "out").open("w") as out:
+        code, shown = on_terminal(
+            "upload", str(tmp_path / "[red]big.mp4"), stdout=out, env={"REELSTORE_URL": server.url, "TERM": "xterm"}
+        )
+
+    assert code == 0
+    assert "[red]big.mp4" in shown
+    assert "stored 1 video, 4.77 MiB" in shown
     assert re.fullmatch(r"[0-9a-f-]{36}  4\.77 MiB  \[red\]big\.mp4\n", (tmp_path / "out").read_text())
 
 

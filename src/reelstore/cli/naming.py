@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import re
-from itertools import islice
+from collections.abc import Sequence
 
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
 from reelstore.client import Client, Video
 
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_LOOKED_AT_MAX = 10_000
+LOOKED_AT_MAX = 10_000
+ANYWHERE = (None, "trashed")
+IN_TRASH = ("trashed",)
 
 
-def find_video(client: Client, reference: str, *, trashed: bool = False) -> Video:
+def find_video(client: Client, reference: str, *, states: Sequence[str | None] = (None,)) -> Video:
     """Return the video that is meant.
 
     Args:
         client: to ask.
         reference: an id, or a name.
-        trashed: look for names in the trash as well.
+        states: where to look for a name: None for what is not in the trash.
 
     Raises:
         CommandFailed: no video, or more than one, has this name.
@@ -27,17 +29,17 @@ def find_video(client: Client, reference: str, *, trashed: bool = False) -> Vide
     """
     if _ID.fullmatch(reference):
         return client.video(reference.lower())
-    states = (None, "trashed") if trashed else (None,)
-    # The search finds names that contain these words; only an equal one is meant.
-    found = {
-        video.id: video
-        for state in states
-        for video in islice(client.videos(query=reference, state=state), _LOOKED_AT_MAX)
-        if video.name == reference
-    }
-    if len(found) == 1:
-        return next(iter(found.values()))
-    if found:
+    # The search finds what contains these words; only an equal name is meant.
+    found: dict[str, Video] = {}
+    for state in states:
+        for looked_at, video in enumerate(client.videos(query=reference, state=state)):
+            if looked_at == LOOKED_AT_MAX:
+                raise CommandFailed(f"more than {LOOKED_AT_MAX:,} videos are like {reference}; name it by its id")
+            if video.name == reference:
+                found[video.id] = video
+    if not found:
+        raise CommandFailed(f"no video has the id or the name {reference}", ExitCode.NOT_FOUND)
+    if len(found) > 1:
         ids = " ".join(sorted(found)[:5])
         raise CommandFailed(f"{len(found)} videos are named {reference}; name one by its id: {ids}")
-    raise CommandFailed(f"no video has the id or the name {reference}", ExitCode.NOT_FOUND)
+    return next(iter(found.values()))

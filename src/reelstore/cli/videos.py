@@ -101,10 +101,10 @@ def show(
     json: Json = False,
 ) -> None:
     """Show what is known of a video."""
-    from reelstore.cli.naming import find_video  # noqa: PLC0415 - see `reelstore.cli.app`
+    from reelstore.cli.naming import ANYWHERE, find_video  # noqa: PLC0415 - see `reelstore.cli.app`
 
     with connect(url, token) as client:
-        found = find_video(client, video, trashed=True)
+        found = find_video(client, video, states=ANYWHERE)
         chunks = tuple(client.placement(found.id)) if placement else ()
     if json:
         extra = {"placement": [chunk.document for chunk in chunks]} if placement else {}
@@ -161,7 +161,7 @@ def rm(
     From the trash they can be restored. With --purge they are deleted for good, whether or not they were in the
     trash, and the bytes that no other video needs are freed.
     """
-    from reelstore.cli.naming import find_video  # noqa: PLC0415 - see `reelstore.cli.app`
+    from reelstore.cli.naming import ANYWHERE, find_video  # noqa: PLC0415 - see `reelstore.cli.app`
 
     batch = Batch(as_json=json)
     freed_bytes, interrupted = 0, False
@@ -170,7 +170,7 @@ def rm(
             found: list[tuple[str, Video]] = []
             for reference in batch.each(videos):
                 with batch.trying(reference):
-                    found.append((reference, find_video(client, reference, trashed=purge)))
+                    found.append((reference, find_video(client, reference, states=ANYWHERE if purge else (None,))))
             if purge and found and not yes:
                 _confirm_purge([video for _, video in found])
             for reference, video in found:
@@ -211,13 +211,13 @@ def restore(
     json: Json = False,
 ) -> None:
     """Take videos out of the trash."""
-    from reelstore.cli.naming import find_video  # noqa: PLC0415 - see `reelstore.cli.app`
+    from reelstore.cli.naming import IN_TRASH, find_video  # noqa: PLC0415 - see `reelstore.cli.app`
 
     batch = Batch(as_json=json)
     with connect(url, token) as client:
         for reference in batch.each(videos):
             with batch.trying(reference):
-                video = client.restore(find_video(client, reference, trashed=True).id)
+                video = client.restore(find_video(client, reference, states=IN_TRASH).id)
                 batch.done(video.document, f"restored  {video.id}  {output.printable(video.name)}")
     batch.end()
 
@@ -234,7 +234,7 @@ def verify(
     Each is read and hashed on the server that should keep it. What is wrong is listed and queued for repair, and the
     exit code is 5. A video with problems may still be readable: that takes one good copy of each chunk.
     """
-    from reelstore.cli.naming import find_video  # noqa: PLC0415 - see `reelstore.cli.app`
+    from reelstore.cli.naming import ANYWHERE, find_video  # noqa: PLC0415 - see `reelstore.cli.app`
 
     references = videos or []
     if bool(references) == everything:
@@ -247,7 +247,7 @@ def verify(
                 references = [video.id for state in (None, "trashed") for video in client.videos(state=state)]
             for reference in batch.each(references):
                 with batch.trying(reference):
-                    video = find_video(client, reference, trashed=True)
+                    video = find_video(client, reference, states=ANYWHERE)
                     found = client.verify(video.id)
                     shards_ok += found.shards_ok
                     shards_total += found.shards_total

@@ -114,13 +114,21 @@ class Wire:
         """Send one request, once, and hand over the answer before its body is read; it has a status below 400.
 
         Raises:
+            InvalidRequest: a header or a parameter cannot be sent.
             ConnectionFailed: no answer came, or it was cut while it was read in the `with` block.
             Problem: the status is 400 or above.
         """
-        request = self._http.build_request(
-            method, f"{self.url}{API}{path}", params=query, content=content, headers=headers,
-            timeout=_timeout(timeout_seconds or self.timeout_seconds),
-        )  # fmt: skip
+        try:
+            request = self._http.build_request(
+                method,
+                f"{self.url}{API}{path}",
+                params=query,
+                content=content,
+                headers=headers,
+                timeout=_timeout(timeout_seconds or self.timeout_seconds),
+            )
+        except UnicodeEncodeError as error:
+            raise InvalidRequest(f"{error.object!r} cannot be sent") from error
         try:
             response = self._http.send(request, stream=True)
             self.reached = True
@@ -130,6 +138,8 @@ class Wire:
                 yield response
             finally:
                 response.close()
+        except httpx.LocalProtocolError as error:
+            raise InvalidRequest(f"the request cannot be sent: {error}") from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ConnectionFailed(f"cannot reach {self.url}: {_words(error)}", connected=False) from error
         except httpx.TransportError as error:

@@ -161,6 +161,18 @@ def test_bytes_without_a_file_name_need_a_name(client: Client) -> None:
         client.upload(io.BytesIO(b""))
 
 
+@pytest.mark.parametrize(
+    "argument", [{"name": "\udc80"}, {"title": "\udc80"}, {"content_type": "a/b\r\nx: y"}, {"idempotency_key": "é"}]
+)
+def test_what_no_request_can_carry_is_refused_at_once(
+    gateway: Gateway, client: Client, source: Path, argument: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidRequest):
+        client.upload(source, **argument)  # type: ignore[arg-type]  # each is text
+
+    assert gateway.requests == []
+
+
 def test_a_file_name_that_is_no_unicode_is_stored_all_the_same(
     gateway: Gateway, client: Client, tmp_path: Path
 ) -> None:
