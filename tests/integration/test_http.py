@@ -295,6 +295,32 @@ def test_an_endless_head_is_refused_at_its_limit(gateway: LiveGateway, piece: in
     assert b"/problems/head-too-large" in answer.body
 
 
+@pytest.mark.parametrize("begun", [b"0\r\nX: ", b"1;x="])
+def test_an_endless_trailer_or_chunk_extension_is_refused_and_leaves_nothing(
+    gateway: LiveGateway, client: httpx.Client, begun: bytes
+) -> None:
+    before = names(client)
+    with gateway.connect() as connection:
+        chunked = ("Transfer-Encoding: chunked", "Expect: 100-continue")
+        connection.sendall(request("POST", f"{VIDEOS}?name=endless", *chunked))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(begun)
+        for _ in range(0, REQUEST_HEAD_BYTES_MAX + 1000, 1000):
+            connection.sendall(b"x" * 1000)
+        (answer,) = answers(connection, "POST")
+    assert (answer.status, open_files(client), names(client)) == (431, 0, before)
+
+
+def test_a_malformed_chunk_is_refused_and_leaves_nothing(gateway: LiveGateway, client: httpx.Client) -> None:
+    before = names(client)
+    with gateway.connect() as connection:
+        body = b"3\r\nabc\r\nnonsense\r\n"
+        connection.sendall(request("POST", f"{VIDEOS}?name=bad", "Transfer-Encoding: chunked", body=body))
+        (answer,) = answers(connection, "POST")
+    assert answer.status == 400
+    assert names(client) == before
+
+
 def test_a_head_just_below_the_limit_is_served(gateway: LiveGateway) -> None:
     filler = "X: " + "x" * (REQUEST_HEAD_BYTES_MAX - 200)
     with gateway.connect() as connection:

@@ -75,14 +75,13 @@ def uvicorn_config(
 class BoundedHttpProtocol(HttpToolsProtocol):
     """Limit a request's line and headers in bytes and in time, and answer malformed ones with a problem.
 
-    llhttp, the parser, has no limit of its own: one endless header would take all memory, and one that trickles in
-    keeps its connection for ever.
+    llhttp, the parser, has no limit of its own: one endless header, trailer or chunk extension would take all memory,
+    and headers that trickle in keep their connection for ever.
     """
 
-    _heads = 0
-    _parsed_bytes = 0
+    _steps = 0
     _unparsed_bytes = 0
-    _in_head = False
+    _parsed_bytes = 0
     _too_large = False
     _head_timer: TimerHandle | None = None
     _linger_timer: TimerHandle | None = None
@@ -100,10 +99,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count bytes of which none ended the head, nor began it: they may be the middle of an endless header."""
-        heads = self._heads
+        """Count bytes that bring the parser no step further: they are the middle of something long."""
+        steps = self._steps
         super().data_received(data)
-        if self._in_head and self._heads == heads and not self.transport.is_closing():
+        if self._steps != steps:
+            self._unparsed_bytes = 0
+        elif not self.transport.is_closing():
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > REQUEST_HEAD_BYTES_MAX:
                 self._too_large = True
@@ -114,9 +115,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_message_begin()
         extensions: dict[str, Any] = {CUT: self._cut}
         self.scope["extensions"] = extensions
-        self._in_head = True
-        self._heads += 1
-        self._parsed_bytes = self._unparsed_bytes = 0
+        self._steps += 1
+        self._parsed_bytes = 0
         if self._head_timer is None:
             self._arm()
 
@@ -126,18 +126,19 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header, or a trailer."""
         self._count_parsed(len(name) + len(value) + len(b": \r\n"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Stop counting and waiting."""
-        self._in_head = False
+        """Stop waiting."""
+        self._steps += 1
         self._disarm()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on as it is where uvicorn would copy it into a buffer and out again."""
+        self._steps += 1
         if self.cycle.body or self.cycle.response_complete:
             super().on_body(body)
             return
@@ -147,13 +148,15 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self.cycle.message_event.set()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words say less
-        """Answer with a problem and close."""
+        """Answer with a problem, unless another answer is on its way, and close."""
         self._disarm()
         error: ReelstoreError = MalformedRequest(_MALFORMED)
         if self._too_large:
             limit = REQUEST_HEAD_BYTES_MAX
             error = HeadTooLarge(f"request line and headers have more than {limit} bytes", limit=limit)
-        self.transport.write(_raw_answer(describe(error, instance="")))
+        cycle: RequestResponseCycle | None = self.cycle
+        if not self.pipeline and (cycle is None or cycle.response_complete or not cycle.response_started):
+            self.transport.write(_raw_answer(describe(error, instance="")))
         self.transport.close()
 
     def _count_parsed(self, size_bytes: int) -> None:
