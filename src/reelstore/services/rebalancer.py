@@ -133,7 +133,6 @@ class Rebalancer:
         unproved = await self._list_unproved()
         if not unproved:
             self._run = None
-            self._blocked.clear()
             return False
         due = [partition for partition in unproved if retry or partition not in self._blocked]
         for where in _slices(due, SLICE_PARTITIONS_MAX):
@@ -215,7 +214,8 @@ class Rebalancer:
         unproved = await self._list_unproved()
         total = sum(topology.ring(policy).partitions for policy in topology.policies)
         reasons = self._reasons(unproved)
-        if not unproved and not self.reconciler.lost and not reasons:
+        listed = self._passes > 0  # what is lost is known only from listings of this process
+        if listed and not unproved and not reasons:
             state = RebalanceState.IDLE
         elif reasons and all(partition in self._blocked for partition in unproved):
             state = RebalanceState.BLOCKED
