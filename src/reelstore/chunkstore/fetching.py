@@ -77,7 +77,7 @@ class Fetcher:
                 partition changed during it.
         """
         topology = self._topology.present
-        data = await self._gather(chunk, topology, self._expected(chunk, topology))
+        data = await self._gather(chunk, topology, self._expected(chunk, topology), silent=set())
         return data if data is not None else await self._search(chunk)
 
     async def _search(self, chunk: Chunk) -> ByteString:
@@ -91,7 +91,7 @@ class Fetcher:
             known = {(candidate.member.server.number, candidate.name) for candidate in expected}
             found, unreachable = await self._find_everywhere(chunk)
             others = [c for c in found if (c.member.server.number, c.name) not in known]
-            data = await self._gather(chunk, topology, expected + others)
+            data = await self._gather(chunk, topology, expected + others, silent=unreachable)
             if data is not None:
                 return data
             if await self._version(chunk.policy, partition) != before:
@@ -145,8 +145,13 @@ class Fetcher:
         silent = {m.server.name for m, answer in zip(members, answers, strict=True) if answer is None}
         return found, silent
 
-    async def _gather(self, chunk: Chunk, topology: Topology, candidates: Iterable[_Candidate]) -> ByteString | None:
-        """Read candidates in order until enough are good; ask one more whenever the ones asked take long."""
+    async def _gather(
+        self, chunk: Chunk, topology: Topology, candidates: Iterable[_Candidate], *, silent: set[str]
+    ) -> ByteString | None:
+        """Read candidates in order until enough are good; ask one more whenever the ones asked take long.
+
+        The names of servers that do not answer are added to `silent`: a probe may call them up again at any moment.
+        """
         redundancy = topology.redundancy(chunk.policy)
         queue = list(reversed(list(candidates)))
         good: dict[int, ByteString] = {}
@@ -160,7 +165,7 @@ class Fetcher:
                     candidate = queue.pop()
                     if candidate.name.slot in good:
                         continue
-                    running.add(asyncio.create_task(self._read(chunk, candidate, redundancy, topology)))
+                    running.add(asyncio.create_task(self._read(chunk, candidate, redundancy, topology, silent)))
                     patience = candidate.member.latency_seconds * HEDGE_LATENCIES
                 if not running:
                     return None
@@ -176,9 +181,9 @@ class Fetcher:
         return redundancy.decode(good, digest=chunk.digest)
 
     async def _read(
-        self, chunk: Chunk, candidate: _Candidate, redundancy: Redundancy, topology: Topology
+        self, chunk: Chunk, candidate: _Candidate, redundancy: Redundancy, topology: Topology, silent: set[str]
     ) -> tuple[int, ByteString] | None:
-        """Read and verify one shard; return its slot and bytes, or None when it is no good."""
+        """Read and verify one shard; return its slot and bytes, or None when it is no good or not to be had."""
         member, name = candidate.member, candidate.name
         began = time.perf_counter()
         try:
@@ -191,9 +196,11 @@ class Fetcher:
             self._report(chunk, candidate, topology, "corrupt")
             return None
         except ServerUnavailable as error:
+            silent.add(member.server.name)
             member.failed(error)
             return None
         except TimeoutError:
+            silent.add(member.server.name)
             member.failed(
                 ServerUnavailable(
                     f"no answer to a get within {self._get_timeout_seconds:g} s", server=member.server.name
