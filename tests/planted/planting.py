@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.planted.bugs import Bug, Edit
+from tests.planted.bug import Bug, Edit
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"

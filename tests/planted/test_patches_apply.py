@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.planted.bugs import BUGS, Bug, Edit
+from tests.planted.bug import Bug, Edit
+from tests.planted.bugs import BUGS
 from tests.planted.planting import ROOT, DoesNotApply, altered, changed_files
 
 

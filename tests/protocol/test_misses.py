@@ -59,6 +59,29 @@ async def test_a_chunk_is_not_lost_while_a_server_does_not_answer() -> None:
         assert await gateway.read(video.id) == one_chunk()
 
 
+async def test_a_chunk_is_not_lost_when_a_server_that_failed_is_up_again_before_the_search_ends() -> None:
+    async with a_world() as world:
+        gateway = await world.process()
+        video = await gateway.store(one_chunk())
+        (first, name), (second, _) = await gateway.row(await gateway.chunk())
+        await gateway.server(first).inner.delete(name)
+        gateway.server(second).fail_next("get", times=2)  # before the search, and in it
+        version = gateway.app.store._fetcher._version
+        asked = []
+
+        async def version_after_a_probe(policy: str, partition: int) -> tuple[int, int]:
+            asked.append(partition)
+            if len(asked) == 2:  # the search has read everything, and failed
+                await gateway.probe()
+            return await version(policy, partition)
+
+        gateway.app.store._fetcher._version = version_after_a_probe  # type: ignore[method-assign] # only here
+        with pytest.raises(ChunkUnavailable) as missed:
+            await gateway.read(video.id)
+        assert missed.value.unreachable == (second,)
+        assert await gateway.read(video.id) == one_chunk()
+
+
 async def test_a_chunk_that_no_server_has_is_lost_when_all_of_them_answered() -> None:
     async with a_world() as world:
         gateway = await world.process()
