@@ -114,6 +114,27 @@ def test_a_folder_without_media_is_a_failure_that_says_what_to_do(reelstore: Ree
     assert "--all takes every file" in result.stderr
 
 
+def test_a_folder_that_cannot_be_read_is_named(
+    reelstore: Reelstore, holiday: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = holiday.parent / "locked"
+    locked.mkdir()
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:  # root, as which tests may run, is refused nothing
+        if str(path) == str(locked):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+    result = reelstore("upload", holiday.parent, "--json")
+
+    assert result.exit_code == ExitCode.FAILED
+    assert [item["name"] for item in document(result)["items"]] == ["holiday.mp4"]
+    assert f"reelstore: {locked}: Permission denied" in result.stderr
+
+
 def test_standard_input_is_stored_under_the_name_given(reelstore: Reelstore) -> None:
     assert reelstore("upload", "-", input=BODY).exit_code == ExitCode.WRONG_USE
 

@@ -171,7 +171,10 @@ def test_serving_keeps_its_promise_over_a_restart_and_ends_gracefully(tmp_path: 
             [f"reelstore: cannot start: the data folder {tmp_path / 'data'} is in use by another process"],
         )
         code, said = first.end(signal.SIGTERM)
-        assert (code, lines(said)) == (0, ["ending: every request is answered, the servers are being closed"])
+        assert (code, lines(said)) == (
+            0,
+            ["ending: requests in progress are answered first; a second signal ends them"],
+        )
 
     with served(env=SMALL | {"REELSTORE_DATA": str(tmp_path / "data")}) as third:
         assert httpx.get(f"{third.url}/api/v1/videos/{identifier}/content").content == body

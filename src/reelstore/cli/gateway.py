@@ -95,6 +95,7 @@ class _Ending:
             self.server.force_exit = True
         else:
             self.server.should_exit = True
+            output.say("ending: requests in progress are answered first; a second signal ends them")
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
@@ -109,7 +110,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         )
         ending.server = _Server(config, on_listening=lambda: output.say(announcement))
         await ending.server.serve(sockets=[listener])
-        output.say("ending: every request is answered, the servers are being closed")
 
 
 async def _announcement(application: Application, listener: socket.socket) -> str:

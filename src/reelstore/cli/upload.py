@@ -98,8 +98,8 @@ def upload(
 
 def _sources(paths: Sequence[str], *, everything: bool, batch: Batch) -> Iterator[Source]:
     for path in paths:
-        if path != STANDARD_INPUT and Path(path).is_dir():
-            files = list(_files_in(Path(path), everything=everything))
+        if path != STANDARD_INPUT and os.path.isdir(path):  # noqa: PTH112 - unlike pathlib's, it never raises
+            files = list(_files_in(Path(path), everything=everything, batch=batch))
             if not files:
                 batch.fail(path, CommandFailed("no media files in this folder; --all takes every file"))
             yield from files
@@ -107,17 +107,29 @@ def _sources(paths: Sequence[str], *, everything: bool, batch: Batch) -> Iterato
             yield Source(path, None)
 
 
-def _files_in(folder: Path, *, everything: bool) -> Iterator[Source]:
+def _files_in(folder: Path, *, everything: bool, batch: Batch) -> Iterator[Source]:
     """Walk a folder in the order of names; hidden files count as no media, links to folders are not followed."""
-    for parent, folders, names in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        batch.fail(str(error.filename), CommandFailed(error.strerror or str(error)))
+
+    for parent, folders, names in os.walk(folder, onerror=unreadable):
         folders.sort()
         for name in sorted(names):
             path = Path(parent, name)
             is_media = path.suffix.lower().removeprefix(".") in MEDIA_EXTENSIONS and not name.startswith(".")
-            if (everything or is_media) and path.is_file():
+            if (everything or is_media) and _is_file(path):
                 relative = path.relative_to(folder).as_posix()
                 # A file name may hold any bytes; the API's names are Unicode.
                 yield Source(str(path), relative.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether to send it: a file, or what cannot be looked at, so that the failure gets its line."""
+    try:
+        return path.is_file()
+    except OSError:
+        return True
 
 
 def _total_bytes(sources: Sequence[Source]) -> int | None:

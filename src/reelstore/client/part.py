@@ -138,7 +138,8 @@ class PartFile:
 
     def _write_state(self) -> None:
         state = {"format": _FORMAT, "video_id": self._video_id, "etag": self.etag}
-        self._state_path.write_text(json.dumps(state) + "\n")
+        with FileIO(self._state_path, "w", opener=_open_no_link) as file:
+            file.write(json.dumps(state).encode() + b"\n")
 
 
 def _open_no_link(path: str, flags: int) -> int:

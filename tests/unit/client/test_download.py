@@ -286,6 +286,18 @@ def test_a_part_that_is_a_link_is_not_followed(gateway: Gateway, client: Client,
     assert victim.read_text() == "precious"
 
 
+def test_a_state_that_is_a_link_is_not_followed(gateway: Gateway, client: Client, tmp_path: Path) -> None:
+    gateway.add(BODY)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "holiday.mp4.part.json").symlink_to(victim)
+
+    with pytest.raises(DownloadFailed):
+        client.download("video-1", tmp_path)
+
+    assert victim.read_text() == "precious"
+
+
 def test_two_downloads_of_one_target_do_not_mix(gateway: Gateway, client: Client, tmp_path: Path) -> None:
     gateway.add(BODY)
     refused: list[Exception] = []
