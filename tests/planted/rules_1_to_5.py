@@ -92,6 +92,27 @@ RULES_1_TO_5 = (
         ),
     ),
     bug(
+        "the file is complete in one transaction, and the video there in another",
+        "3 the last confirm completes the file and makes the video",
+        f"{UPLOADS}::test_a_crash_after_any_commit_of_an_upload_leaves_a_whole_video_or_nothing",
+        (
+            COMMITTING,
+            "        await completion(uow, file, now)\n        return file\n",
+            "        return file\n",
+        ),
+        (
+            WRITING,
+            "            await uow.commit()\n        self._file.created = True\n",
+            (
+                "            await uow.commit()\n"
+                "        if ending is not None and completed is not None:\n"
+                "            async with self._tools.metadata.unit_of_work() as uow:\n"
+                "                await ending(uow, completed, now)\n"
+                "                await uow.commit()\n        self._file.created = True\n"
+            ),
+        ),
+    ),
+    bug(
         "a chunk placed on a handoff does not raise the version",
         "3 a handoff raises the version",
         f"{UPLOADS}::test_a_chunk_that_took_a_handoff_raises_its_partitions_version",

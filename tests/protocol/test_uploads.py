@@ -139,6 +139,39 @@ async def test_a_crash_before_any_commit_of_an_upload_shows_nothing_and_its_spac
         assert seen[0] > 1
 
 
+async def test_a_crash_after_any_commit_of_an_upload_leaves_a_whole_video_or_nothing() -> None:
+    async with a_world() as world:
+        for crash_after in range(1, 100):
+            gateway, worker = await world.process(), await world.process()
+            gateway.hooks.commits = 0
+
+            async def crash(gateway: Process = gateway, crash_after: int = crash_after) -> None:
+                if gateway.hooks.commits >= crash_after:
+                    raise _Crash
+                gateway.hooks.after_commit(crash)
+
+            gateway.hooks.after_commit(crash)
+            try:
+                await gateway.store(many_chunks(seed=crash_after))
+            except _Crash:
+                crashed = True
+            else:
+                crashed = False
+            world.clock.advance(3600)
+            await worker.app.expire()
+            await worker.settle()
+            videos = await worker.videos()
+            for video in videos:
+                assert await worker.read(video.id) == many_chunks(seed=crash_after)
+                await worker.app.videos.purge(video.id, expected_version=None)
+            await worker.settle()
+            assert await worker.chunks() == []  # so no file is left that no video has
+            assert await worker.shards() == {name: set() for name in worker.names}
+            if not crashed:
+                break
+        assert crash_after > 2
+
+
 class _Crash(Exception):
     pass
 
