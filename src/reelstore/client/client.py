@@ -19,7 +19,7 @@ from reelstore.client.wire import Wire, segment
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 DEFAULT_TIMEOUT_SECONDS = 60.0
-DEFAULT_RETRIES = 4
+DEFAULT_RETRIES = 6  # 16 seconds of waiting: enough for a gateway to start anew
 PAGE_SIZE_MAX = 1000
 # Reading every shard of a large video takes as long as its servers' disks do, and the answer comes at the end.
 VERIFY_TIMEOUT_SECONDS = 3600.0
@@ -36,7 +36,8 @@ class Client:
         url: of the gateway.
         token: for a gateway that asks for one.
         timeout_seconds: how long the server may be silent.
-        retries: how often a call that is safe to repeat is repeated after a failure that passes, with growing waits.
+        retries: how often an upload or a download is tried again after a failure that passes, with growing waits;
+            other reading calls are tried again at most twice.
 
     Raises:
         InvalidRequest: the URL or the token is none.

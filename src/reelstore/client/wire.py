@@ -19,6 +19,8 @@ API = "/api/v1"
 JSON_BYTES_MAX = 64 * 1024**2
 _CONNECT_TIMEOUT_SECONDS = 10.0
 _RETRY_AFTER_SECONDS_MAX = 60.0
+# Somebody waits for a small answer; a long transfer is worth more patience.
+_ASK_RETRIES_MAX = 2
 # What a proxy or a gateway that is starting or stopping answers, with no problem document to say so.
 _RETRYABLE_STATUSES = frozenset({408, 429, 502, 503, 504})
 
@@ -40,7 +42,7 @@ class Wire:
         self.url = _checked_url(url)
         self.retries = retries
         self.timeout_seconds = timeout_seconds
-        self.reached = False  # whether the server ever answered: one that never did is not waited for
+        self.reached = False  # whether a connection ever came about: a server that was never there is not waited for
         headers = {"User-Agent": "reelstore-client", "Accept-Encoding": "identity"}
         if token is not None:
             if not token or not token.isascii() or not token.isprintable() or " " in token:
@@ -98,7 +100,9 @@ class Wire:
             ) as response:
                 return self.document(response)
 
-        return persist(once, retries=self.retries if method == "GET" else 0, may_pass=self.may_pass)
+        return persist(
+            once, retries=min(self.retries, _ASK_RETRIES_MAX) if method == "GET" else 0, may_pass=self.may_pass
+        )
 
     @contextmanager
     def open(
@@ -143,6 +147,7 @@ class Wire:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
             raise ConnectionFailed(f"cannot reach {self.url}: {_words(error)}", connected=False) from error
         except httpx.TransportError as error:
+            self.reached = True
             raise ConnectionFailed(
                 f"the connection to {self.url} failed before the answer was complete: {_words(error)}", connected=True
             ) from error
@@ -164,7 +169,7 @@ class Wire:
         return document
 
     def may_pass(self, error: ReelstoreClientError) -> bool:
-        """Whether the failure may pass by itself: a server that never answered is more likely the wrong one."""
+        """Whether the failure may pass by itself: a server that was never there is more likely the wrong one."""
         if isinstance(error, ConnectionFailed) and not error.connected:
             return self.reached
         return error.retryable

@@ -250,6 +250,7 @@ def say(status: int, slug: str, *, retryable: bool = False, **headers: str) -> F
     """Answer with a problem."""
 
     def fault(handler: Handler) -> bool:
+        handler.body()  # or its rest would be taken for the next request
         handler.problem(status, slug, retryable=retryable, **headers)
         return False
 
@@ -267,11 +268,11 @@ def raw(answer: bytes) -> Fault:
 
 
 @contextmanager
-def running() -> Iterator[Gateway]:
-    """Serve on a free port of the loopback interface."""
+def running(port: int = 0) -> Iterator[Gateway]:
+    """Serve on a port of the loopback interface; 0 takes a free one."""
     gateway = Gateway()
     handler = type("OneGateway", (Handler,), {"gateway": gateway})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
         gateway.url = f"http://127.0.0.1:{server.server_address[1]}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

@@ -23,7 +23,7 @@ def leftovers(folder: Path) -> list[str]:
 def begin(gateway: Gateway, client: Client, folder: Path, kept_bytes: int) -> Path:
     """Leave a download behind that was cut for good."""
     target = folder / "holiday.mp4"
-    gateway.fail("/content", cut_content_after(kept_bytes), *[say(503, "overloaded", retryable=True)] * 5)
+    gateway.fail("/content", cut_content_after(kept_bytes), *[say(503, "overloaded", retryable=True)] * 7)
     with pytest.raises(DownloadFailed) as caught:
         client.download("video-1", target)
     gateway.faults.clear()
@@ -51,13 +51,13 @@ def test_a_video_arrives_byte_for_byte_and_nothing_else_is_left(
 def test_a_cut_connection_is_taken_up_again_at_the_same_byte(gateway: Gateway, client: Client, tmp_path: Path) -> None:
     gateway.add(BODY)
     # More cuts than retries: each gains something, so none of them is the last.
-    gateway.fail("/content", *[cut_content_after(1500)] * 6)
+    gateway.fail("/content", *[cut_content_after(1200)] * 8)
 
     done = client.download("video-1", tmp_path / "copy.mp4")
 
     assert done.path.read_bytes() == BODY
     ranges = [headers.get("range") for headers in gateway.asked("GET", "/content")]
-    assert ranges == [None, *[f"bytes={1500 * count}-" for count in range(1, 7)]]
+    assert ranges == [None, *[f"bytes={1200 * count}-" for count in range(1, 9)]]
     assert all(headers.get("if-range") == '"first"' for headers in gateway.asked("GET", "/content")[1:])
 
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import io
 import os
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from reelstore.client import Client, ConnectionFailed, InvalidRequest, Problem, SourceChanged
 from reelstore.client.uploading import READ_BYTES
-from tests.unit.client.gateway import Fault, Gateway, cut, cut_after_body, raw, say
+from tests.unit.client.gateway import Fault, Gateway, cut, cut_after_body, raw, running, say
 
 BODY = os.urandom(2 * READ_BYTES + 17)
 
@@ -87,12 +88,37 @@ def test_a_refusal_is_final_and_says_why(gateway: Gateway, client: Client, sourc
 
 
 def test_a_server_that_stays_away_is_given_up(gateway: Gateway, client: Client, source: Path) -> None:
-    gateway.fail("/videos", *[cut] * 5)
+    gateway.fail("/videos", *[cut] * 7)
 
     with pytest.raises(ConnectionFailed):
         client.upload(source)
 
     assert gateway.videos == {}
+
+
+def test_an_upload_outlives_a_restart_of_its_server(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ExitStack() as first_run, ExitStack() as second_run:
+        first = first_run.enter_context(running())
+        port = int(first.url.rsplit(":", 1)[1])
+        first.fail("/videos", cut)
+        second: list[Gateway] = []
+        # The waits between attempts: one meets the server going, the next one it coming back.
+        waits = 0
+
+        def wait(_: float) -> None:
+            nonlocal waits
+            waits += 1
+            if waits == 1:
+                first_run.close()
+            else:
+                second.append(second_run.enter_context(running(port)))
+
+        monkeypatch.setattr("reelstore.client.retrying.time.sleep", wait)
+
+        with Client(first.url) as client:
+            video = client.upload(source)
+
+        assert second[0].videos[video.id].body == BODY
 
 
 def test_a_file_is_sent_from_where_it_stands(gateway: Gateway, client: Client) -> None:
