@@ -22,7 +22,7 @@ from reelstore.web.limits import (
     REQUEST_HEAD_BYTES_MAX,
     SHUTDOWN_TIMEOUT_SECONDS,
 )
-from reelstore.web.middleware.envelope import CUT
+from reelstore.web.middleware.envelope import CLOSING, CUT
 from reelstore.web.problems import MEDIA_TYPE, describe
 
 BACKLOG = 2048
@@ -113,7 +113,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count and to wait."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {CUT: self._cut}
+        extensions: dict[str, Any] = {CUT: self._cut, CLOSING: self.transport.is_closing}
         self.scope["extensions"] = extensions
         self._steps += 1
         self._parsed_bytes = 0

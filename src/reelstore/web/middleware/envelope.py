@@ -26,6 +26,9 @@ CUT = "reelstore.cut"
 It is called with `at_once`: whether without waiting for the client to take what was sent already.
 """
 
+CLOSING = "reelstore.closing"
+"""The key, among the same, of what says whether the connection is closed or closing already."""
+
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -113,6 +116,10 @@ class _Exchange:
 
     async def fail(self, error: Exception) -> None:
         """Answer with the problem if nothing was answered yet; else leave the answer short, which cuts it."""
+        closing = self.scope.get("extensions", {}).get(CLOSING)
+        if closing is not None and closing():  # uvloop refuses to write to a client that has left: no error of ours
+            logger.info("the client had left: %r id=%s", error, self.request_id)
+            return
         if not isinstance(error, ReelstoreError):
             logger.error("unexpected error, id=%s", self.request_id, exc_info=error)
             error = ReelstoreError(f"an unexpected error; the log has it under the request's id {self.request_id}")
