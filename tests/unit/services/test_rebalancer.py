@@ -367,7 +367,7 @@ def test_needs_of_a_partition_are_joined_and_taken_once_in_order() -> None:
 # ---------------------------------------------------------------------- the same on disk
 
 
-async def test_repair_growth_and_purge_settle_on_disk_too(tmp_path: Path) -> None:
+async def test_repair_and_growth_settle_on_disk_too(tmp_path: Path) -> None:
     data = content(8 * CHUNK)
     async with disk_cluster(tmp_path, copies=3, servers=4) as cluster:
         video = await cluster.store(data)
@@ -379,10 +379,6 @@ async def test_repair_growth_and_purge_settle_on_disk_too(tmp_path: Path) -> Non
         await cluster.settle()
         await cluster.assert_whole()
         assert await cluster.read(video.id) == data
-        purged = await cluster.app.videos.purge(video.id, expected_version=None)
-        assert purged.freed_bytes == len(data)
-        await cluster.settle()
-        assert not any((await cluster.shards()).values())
 
 
 @pytest.mark.parametrize("copies", [1, 2, 3])
