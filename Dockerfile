@@ -14,6 +14,7 @@ RUN python -m venv /opt/install \
 # After the dependencies, so that a change of ours builds in seconds.
 COPY pyproject.toml README.md LICENSE ./
 COPY src src
+COPY docs/problems docs/problems
 RUN /opt/install/bin/uv pip install --python /opt/reelstore/bin/python --compile-bytecode --no-deps . \
         --build-constraints requirements/install.txt --require-build-hashes \
         --preview-features build-dependency-hashes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi_swagger import patch_fastapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match
@@ -33,13 +34,16 @@ def create_app(application: Application) -> FastAPI:
         version=__version__,
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
+        docs_url=None,
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
     )
     attach(app, application)
     for module in (storing, videos, content, servers, cluster, operations):
         app.include_router(module.router)
+    patch_fastapi(app, redirect_from_root_to_docs=False)  # /docs, from files of the package
     openapi.install_openapi(app, schemas.Problem.model_json_schema())
     app.add_exception_handler(ReelstoreError, answer_error)
     app.add_exception_handler(RequestValidationError, answer_validation_error)
