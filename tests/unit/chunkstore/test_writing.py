@@ -4,74 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any
 
 import pytest
 
 from reelstore.chunkstore import writing
-from reelstore.chunkstore.budget import MemoryBudget
-from reelstore.chunkstore.buffers import BufferPool
-from reelstore.chunkstore.writing import CHUNKS_IN_FLIGHT_MAX, FileWriter
-from reelstore.domain.chunk import ChunkRef, ChunkState, ShardName
+from reelstore.chunkstore.writing import CHUNKS_IN_FLIGHT_MAX
+from reelstore.domain.chunk import ChunkState
 from reelstore.domain.errors import (
     InsufficientServers,
-    MetadataUnavailable,
     OffsetConflict,
     Overloaded,
-    StoredFileNotFound,
 )
 from reelstore.domain.file import FileState, StoredFile
-from reelstore.repositories.interface import NewChunk, UnitOfWork
-from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster, until
-from tests.faults import FaultyServer
-
-
-def writer_of(cluster: Cluster, **more: Any) -> FileWriter:
-    return cluster.app.store.writer(cluster.app.topology.present.policy(None), **more)
-
-
-def used_bytes(cluster: Cluster) -> int:
-    return cluster.app.store._writing.buffers._budget.used_bytes
-
-
-def limit_memory(cluster: Cluster, limit_bytes: int, **more: float) -> None:
-    """Give all writers together that much."""
-    store = cluster.app.store
-    tools = {name: getattr(store._writing, name) for name in writing.WritingTools.__slots__}
-    store._writing = writing.WritingTools(**tools | {"buffers": BufferPool(MemoryBudget(limit_bytes, **more))})
-
-
-async def nothing_more(_uow: UnitOfWork, _file: StoredFile, _now: datetime) -> None:
-    """Complete a file without a video."""
-
-
-@asynccontextmanager
-async def held(cluster: Cluster, operation: str = "put") -> AsyncIterator[None]:
-    """Let no server finish that operation before the block ends; begin the block when one has begun it."""
-    gates = [(server, server.hold(operation)) for server in cluster.servers]
-    try:
-        yield
-    finally:
-        for server, gate in gates:
-            gate.set()
-            server._held.pop(operation, None)
-
-
-def puts(cluster: Cluster) -> int:
-    return sum(server.calls["put"] for server in cluster.servers)
-
-
-async def file_of(cluster: Cluster, writer: FileWriter) -> StoredFile | None:
-    async with cluster.metadata.snapshot() as view:
-        return await view.files.get(writer._file.id)
-
-
-async def references_of(cluster: Cluster, writer: FileWriter) -> list[ChunkRef]:
-    async with cluster.metadata.snapshot() as view:
-        return list(await view.files.references(writer._file.id, 0, 1000))
-
+from reelstore.repositories.interface import UnitOfWork
+from tests.cluster import CHUNK, POLICY, Cluster, content, until
+from tests.unit.chunkstore.writers import (
+    file_of,
+    held,
+    limit_memory,
+    nothing_more,
+    puts,
+    references_of,
+    used_bytes,
+    writer_of,
+)
 
 # ---------------------------------------------------------------------- what is committed, and when
 
@@ -277,180 +234,3 @@ async def test_a_ring_that_never_rests_ends_the_upload(cluster: Cluster, monkeyp
     with pytest.raises(InsufficientServers, match="the ring changed"):
         await storing
     assert used_bytes(cluster) == 0
-
-
-# ---------------------------------------------------------------------- servers that hang
-
-
-class Hanging(FaultyServer):
-    """Take data, answer never, and look at it much later."""
-
-    def __init__(self, inner: Any) -> None:
-        super().__init__(inner)
-        self.kept: list[tuple[ShardName, Any]] = []
-
-    async def put(self, name: ShardName, data: Any) -> None:
-        self.kept.append((name, data))
-        await asyncio.Event().wait()
-
-
-async def test_what_a_late_put_may_still_read_is_never_written_over() -> None:
-    async with memory_cluster(put_timeout_seconds=0.02) as cluster:
-        hanging = Hanging(cluster.server("disk1").inner)
-        cluster.member("disk1").driver = hanging
-        bodies = [content(12 * CHUNK, seed=seed) for seed in range(4)]
-        for body in bodies:
-            cluster.member("disk1").problem = None  # asked again each time
-            await cluster.store(body)
-        assert hanging.kept
-        for name, data in hanging.kept:
-            assert await cluster.app.store.is_good_shard(Keeping(data), name)  # type: ignore[arg-type] # only gets
-
-
-class Keeping:
-    """Give back what a late put would read now."""
-
-    def __init__(self, data: Any) -> None:
-        self.data = bytes(data)
-
-    async def get(self, _name: ShardName) -> bytes:
-        return self.data
-
-
-# ---------------------------------------------------------------------- expiry
-
-
-async def test_an_open_file_is_renewed_while_its_writer_lives() -> None:
-    async with memory_cluster(open_file_seconds=0.06) as cluster:
-        writer = writer_of(cluster)
-        await writer.write(content(CHUNK))
-        await until(lambda: writer._file.confirmed_bytes)
-        for _ in range(3):
-            cluster.clock.advance(0.05)
-            now = cluster.clock.now
-            while True:
-                file = await file_of(cluster, writer)
-                assert file is not None
-                assert file.expires_at is not None
-                if (file.expires_at - now).total_seconds() >= 0.059:
-                    break
-                await asyncio.sleep(0.005)
-            assert await cluster.app.expire() == 0
-        await writer.finish(nothing_more)
-
-
-async def test_a_writer_whose_file_expired_learns_of_it_without_writing() -> None:
-    async with memory_cluster(open_file_seconds=0.03) as cluster:
-        writer = writer_of(cluster)
-        await writer.write(content(CHUNK))
-        await until(lambda: writer._file.confirmed_bytes)
-        async with cluster.metadata.unit_of_work() as uow:
-            await uow.files.delete(writer._file.id)
-            await uow.commit()
-        await until(lambda: writer._failure)
-        with pytest.raises(StoredFileNotFound, match="expired"):
-            await writer.write(b"x")
-        await writer.abandon()
-        assert used_bytes(cluster) == 0
-
-
-# ---------------------------------------------------------------------- another writer
-
-
-async def test_a_writer_does_not_confirm_what_another_one_refers_to(cluster: Cluster) -> None:
-    async with held(cluster):
-        writer = writer_of(cluster)
-        await writer.write(content(2 * CHUNK))
-        await until(lambda: puts(cluster))
-        async with cluster.metadata.unit_of_work() as uow:
-            (other,) = await uow.chunks.obtain(POLICY, [NewChunk("d" * 32, bytes(32), CHUNK)])
-            await uow.files.set_references(writer._file.id, [ChunkRef(0, 0, other)])
-            await uow.commit()
-    with pytest.raises(OffsetConflict):
-        await writer.finish(nothing_more)
-    await writer.abandon()
-    assert used_bytes(cluster) == 0
-
-
-async def test_a_writer_does_not_go_on_where_another_one_has_been(cluster: Cluster) -> None:
-    writer = writer_of(cluster)
-    await writer.write(content(CHUNK))
-    await until(lambda: writer._file.confirmed_bytes)
-    async with cluster.metadata.unit_of_work() as uow:
-        (other,) = await uow.chunks.obtain(POLICY, [NewChunk("d" * 32, bytes(32), CHUNK)])
-        await uow.files.set_references(writer._file.id, [ChunkRef(1, CHUNK, other)])
-        assert await uow.files.advance(
-            writer._file.id,
-            from_offset_bytes=CHUNK,
-            to_offset_bytes=2 * CHUNK,
-            chunk_count=2,
-            expires_at=cluster.clock.now,
-        )
-        await uow.commit()
-    await writer.write(content(CHUNK, seed=1))
-    with pytest.raises(OffsetConflict) as caught:
-        await writer.finish(nothing_more)
-    assert caught.value.offset_bytes == 2 * CHUNK
-    await writer.abandon()
-
-
-# ---------------------------------------------------------------------- failures
-
-
-async def test_a_failure_reaches_the_sender_at_the_next_write_and_not_only_at_the_end(cluster: Cluster) -> None:
-    for server in cluster.servers:
-        server.down = True
-    writer = writer_of(cluster)
-    await writer.write(content(CHUNK))
-    await until(lambda: writer._failure)
-    for _ in range(2):
-        with pytest.raises(InsufficientServers):
-            await writer.write(b"x")
-    with pytest.raises(InsufficientServers):
-        await writer.finish(nothing_more)
-    await writer.abandon()
-    assert used_bytes(cluster) == 0
-
-
-async def test_a_failure_wakes_a_sender_that_waits_for_room(cluster: Cluster) -> None:
-    writer = writer_of(cluster)
-    async with held(cluster):
-        waiting = asyncio.create_task(writer.write(content(40 * CHUNK)))
-        await until(lambda: len(writer._pieces) == CHUNKS_IN_FLIGHT_MAX)
-        for server in cluster.servers:
-            server.down = True
-    with pytest.raises(InsufficientServers):
-        await waiting
-    await writer.abandon()
-    assert used_bytes(cluster) == 0
-
-
-async def test_metadata_that_does_not_answer_ends_the_upload_and_gives_memory_back(cluster: Cluster) -> None:
-    begin = cluster.metadata.unit_of_work
-
-    def fail(*, frees: bool = False) -> UnitOfWork:
-        raise MetadataUnavailable("locked")
-
-    cluster.metadata.unit_of_work = fail  # type: ignore[method-assign] # fails
-    with pytest.raises(MetadataUnavailable):
-        await cluster.store(content(3 * CHUNK))
-    cluster.metadata.unit_of_work = begin  # type: ignore[method-assign] # as it was
-    assert used_bytes(cluster) == 0
-    assert await cluster.chunks() == []
-
-
-async def test_abandoning_twice_is_fine(cluster: Cluster) -> None:
-    writer = writer_of(cluster)
-    await writer.write(content(2 * CHUNK + 1))
-    await until(lambda: writer._file.confirmed_bytes)
-    assert await writer.abandon()
-    assert await writer.abandon() == frozenset()
-    assert used_bytes(cluster) == 0
-
-
-async def test_abandoning_names_the_partitions_that_are_to_be_collected(cluster: Cluster) -> None:
-    writer = writer_of(cluster)
-    await writer.write(content(5 * CHUNK))
-    await until(lambda: writer._file.confirmed_bytes == 5 * CHUNK)
-    ring = cluster.app.topology.present.ring(POLICY)
-    assert await writer.abandon() == {ring.partition_of(chunk.digest) for chunk in await cluster.chunks()}

@@ -15,6 +15,7 @@ async def test_a_memory_cluster_stores_settles_restarts_and_reads() -> None:
         await cluster.assert_whole()
         await cluster.restart()
         assert await cluster.read(video.id) == data
+        await cluster.settle()
         await cluster.assert_whole()
 
 

@@ -104,7 +104,7 @@ async def test_each_chunk_lies_on_as_many_servers_as_the_policy_asks_for() -> No
         await cluster.store(content(20 * CHUNK))
         shards = [name for held in (await cluster.shards()).values() for name in held]
         assert len(shards) == 60
-        await cluster.assert_whole()
+        assert await cluster.shards() == await cluster.promised()
 
 
 # ---------------------------------------------------------------------- announced lengths
@@ -254,7 +254,7 @@ async def test_the_same_bytes_twice_are_stored_once(cluster: Cluster) -> None:
     assert first.id != second.id
     assert first.file_id != second.file_id
     assert len(await cluster.chunks()) == 6
-    await cluster.assert_whole()
+    assert await cluster.shards() == await cluster.promised()
     assert await cluster.read(second.id) == data
 
 
