@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from reelstore.client.errors import Problem, ReelstoreClientError
 
@@ -34,23 +34,26 @@ def persist(
     Raises:
         ReelstoreClientError: the last failure, as it is.
     """
-    failures, best = 0, progress()
-    while True:
-        try:
-            return call()
-        except ReelstoreClientError as error:
-            gained = progress()
-            failures = 1 if gained > best else failures + 1
-            best = max(best, gained)
-            if failures > retries or not may_pass(error):
-                raise
-            seconds = _pause_seconds(failures, error)
-        time.sleep(seconds)
+    best = progress()
+
+    def count_anew_after_a_gain(state: RetryCallState) -> None:
+        nonlocal best
+        if progress() > best:
+            best = progress()
+            state.attempt_number = 1
+
+    return Retrying(
+        retry=retry_if_exception(lambda error: isinstance(error, ReelstoreClientError) and may_pass(error)),
+        stop=stop_after_attempt(retries + 1),
+        wait=_pause_seconds,
+        after=count_anew_after_a_gain,
+        reraise=True,
+    )(call)
 
 
-def _pause_seconds(failures: int, error: ReelstoreClientError) -> float:
+def _pause_seconds(state: RetryCallState) -> float:
     """Double from a quarter of a second on, with jitter, and never go below what the server asks for."""
-    growing: float = min(FIRST_WAIT_SECONDS * 2 ** (failures - 1), WAIT_SECONDS_MAX)
-    jittered = growing * random.uniform(0.75, 1.25)  # noqa: S311 - spreads clients, and keeps no secret
+    error = state.outcome.exception() if state.outcome is not None else None
     asked = error.retry_after_seconds if isinstance(error, Problem) else None
-    return max(jittered, asked or 0.0)
+    growing = wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, max=WAIT_SECONDS_MAX, jitter=FIRST_WAIT_SECONDS)
+    return max(growing(state), asked or 0.0)

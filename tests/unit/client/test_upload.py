@@ -65,7 +65,7 @@ def test_a_busy_server_is_asked_again_and_not_before_it_says(
     gateway: Gateway, client: Client, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
-    monkeypatch.setattr("reelstore.client.retrying.time.sleep", waits.append)
+    monkeypatch.setattr("tenacity.nap.time.sleep", waits.append)
     gateway.fail("/videos", say(503, "overloaded", retryable=True, Retry_After="7"))
 
     client.upload(source)
@@ -113,7 +113,7 @@ def test_an_upload_outlives_a_restart_of_its_server(source: Path, monkeypatch: p
             else:
                 second.append(second_run.enter_context(running(port)))
 
-        monkeypatch.setattr("reelstore.client.retrying.time.sleep", wait)
+        monkeypatch.setattr("tenacity.nap.time.sleep", wait)
 
         with Client(first.url) as client:
             video = client.upload(source)
