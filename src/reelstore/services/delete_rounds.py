@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from reelstore.chunkstore.fleet import Fleet, FleetMember
-from reelstore.domain.errors import ServerUnavailable
+from reelstore.domain.errors import ServerFull, ServerUnavailable
 from reelstore.repositories.interface import Cluster, Metadata
 from reelstore.storage.interface import Marker
 
@@ -50,6 +50,8 @@ class DeleteRounds:
         for member, _ in markers:
             try:
                 await member.driver.record_delete_rounds(rounds)
+            except ServerFull as error:  # full past its reserve: others may go on, and free what they have
+                log.warning("nothing is deleted from server %s: %s", member.server.name, error)
             except ServerUnavailable as error:
                 member.failed(error)
             else:
