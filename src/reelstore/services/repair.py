@@ -48,8 +48,9 @@ class Repairer:
     Args:
         fleet: where they lie.
         store: fetches good bytes.
-        corrupt_per_hour_max: when more shards than that are corrupt within an hour, it is likelier that this process
-            or its machine is at fault, and nothing is overwritten any more.
+        corrupt_per_hour_max: when more corrupt shards than that were overwritten within an hour, it is likelier that
+            this process or its machine is at fault, and no other is. What cannot be repaired does not count: it is
+            tried again and again.
     """
 
     def __init__(self, fleet: Fleet, store: ChunkStore, *, corrupt_per_hour_max: int = 10_000) -> None:
@@ -98,6 +99,12 @@ class Repairer:
                 why_not=f"more than {self._corrupt_per_hour_max} corrupt shards within an hour: repair is stopped; "
                 "check the memory and the disks of this machine, then restart it"
             )
+        repaired = await self._put_good(member, shard, suspect=suspect)
+        if suspect and repaired.why_not is not None:
+            self._corrupt_at.pop()
+        return repaired
+
+    async def _put_good(self, member: FleetMember, shard: Expected, *, suspect: bool) -> Repaired:
         try:
             data = await self._store.fetch(shard.chunk)
         except (ChunkLost, ChunkUnavailable) as error:
