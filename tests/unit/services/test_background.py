@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from reelstore.background import loops
 from reelstore.background.loops import Background
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.domain.file import FileState, StoredFile
+from reelstore.repositories.memory.metadata import InMemoryWriter
 from reelstore.services import expiry, pace
 from reelstore.services.attention import Attention
 from reelstore.services.pace import GIVE_WAY_SECONDS, GIVE_WAY_TIMES_MAX, Pace
@@ -227,3 +229,25 @@ async def test_a_bounded_number_is_dropped_at_once_and_the_rest_next_time(
         await uow.commit()
     cluster.clock.advance(1)
     assert [await cluster.app.expire() for _ in range(3)] == [3, 2, 0]
+
+
+async def test_an_upload_that_is_renewed_in_the_last_moment_stays(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster.metadata.unit_of_work() as uow:
+        await uow.files.add(StoredFile("f", POLICY, FileState.OPEN, 0, 0, None, cluster.clock.now))
+        await uow.commit()
+    cluster.clock.advance(1)
+    begin = InMemoryWriter.__aenter__
+
+    async def renew_first(unit: InMemoryWriter) -> InMemoryWriter:
+        monkeypatch.setattr(InMemoryWriter, "__aenter__", begin)
+        async with cluster.metadata.unit_of_work() as uow:  # its gateway, between the listing and the lock
+            assert await uow.files.renew("f", expires_at=cluster.clock.now + timedelta(seconds=60))
+            await uow.commit()
+        return await begin(unit)
+
+    monkeypatch.setattr(InMemoryWriter, "__aenter__", renew_first)
+    assert await cluster.app.expire() == 0
+    async with cluster.metadata.snapshot() as view:
+        assert await view.files.get("f") is not None
