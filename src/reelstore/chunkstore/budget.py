@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 
 from reelstore.domain.errors import Overloaded
 
@@ -63,15 +62,6 @@ class MemoryBudget:
         """Give bytes back."""
         self.used_bytes -= size_bytes
         self._serve()
-
-    @asynccontextmanager
-    async def hold(self, size_bytes: int) -> AsyncIterator[None]:
-        """Take the bytes for the length of a block."""
-        await self.acquire(size_bytes)
-        try:
-            yield
-        finally:
-            self.release(size_bytes)
 
     def _fits(self, size_bytes: int) -> bool:
         return self.used_bytes == 0 or self.used_bytes + size_bytes <= self.limit_bytes

@@ -140,6 +140,9 @@ def _show_ring(ring: Ring) -> None:
             for server in ring.servers
         ),
     )
+    for warning in ring.warnings:
+        output.line("")
+        output.line(f"note: {warning}")
 
 
 def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:

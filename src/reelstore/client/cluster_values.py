@@ -73,6 +73,7 @@ class Ring:
         partition_bits: there are 2 to the power of these partitions.
         servers: that have a part in it.
         balance: the largest load over the fair one; 1.0 is perfect.
+        warnings: what these servers cannot give to the policy, for people.
     """
 
     policy: str
@@ -81,6 +82,7 @@ class Ring:
     partition_bits: int
     servers: tuple[RingServer, ...]
     balance: float
+    warnings: tuple[str, ...]
     document: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -101,6 +103,7 @@ class Ring:
                 for server in document.children("servers", "server of the ring")
             ),
             balance=document.number("balance"),
+            warnings=document.texts("warnings"),
             document=document.fields,
         )
 

@@ -81,5 +81,10 @@ class Policy:
         """Return the number of shards of a chunk: the slots of a partition's row."""
         return self.copies
 
+    @property
+    def losses_tolerated(self) -> int:
+        """Return how many shards of a chunk may be lost at once without losing the chunk."""
+        return self.copies - 1
+
     def __str__(self) -> str:
         return f"{self.kind}({self.copies})"

@@ -24,6 +24,8 @@ from reelstore.domain.server import (
 )
 from reelstore.placement.builder import effective_ring, next_ring
 from reelstore.placement.members import Member
+from reelstore.placement.plan import PlacementWarning
+from reelstore.placement.plan import warnings as placement_warnings
 from reelstore.placement.ring import Ring, RingSet
 from reelstore.repositories.interface import Metadata, Totals, UnitOfWork
 from reelstore.services.attention import Attention
@@ -52,7 +54,15 @@ class RingMember:
 
 @dataclass(frozen=True, slots=True)
 class RingView:
-    """A ring as users see it: `balance` is the largest load over the fair one, 1.0 at best."""
+    """A ring as users see it.
+
+    Args:
+        policy, kind: the policy's name, and what it asks for.
+        epoch, partition_bits, width: of the table.
+        servers: their parts.
+        balance: the largest load over the fair one, 1.0 at best.
+        warnings: what these servers cannot give to the policy, for people.
+    """
 
     policy: str
     kind: str
@@ -61,6 +71,7 @@ class RingView:
     width: int
     servers: tuple[RingMember, ...]
     balance: float
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +324,8 @@ def _ring_view(topology: Topology, policy: str, servers: dict[int, Server]) -> R
         )
         for member in ring.members
     )
+    tolerated = topology.policies[policy].losses_tolerated
+    found = placement_warnings(ring.members, width=ring.width, losses_tolerated=tolerated)
     return RingView(
         policy=policy,
         kind=str(topology.policies[policy]),
@@ -321,7 +334,13 @@ def _ring_view(topology: Topology, policy: str, servers: dict[int, Server]) -> R
         width=ring.width,
         servers=members,
         balance=ring.balance(),
+        warnings=tuple(_worded(warning, servers) for warning in found),
     )
+
+
+def _worded(warning: PlacementWarning, servers: dict[int, Server]) -> str:
+    names = ", ".join(servers[number].name for number in warning.servers)
+    return f"{warning.message}: {names}" if names else warning.message
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -198,6 +198,7 @@ class Ring(Document):
     partition_bits: int
     servers: list[RingServer]
     balance: float = Field(description="The largest load over the fair one; 1 is perfect.")
+    warnings: list[str] = Field(description="What these servers cannot give to the policy.")
     width: int = Field(description="Slots of a partition: shards of a chunk.")
 
 
