@@ -164,7 +164,7 @@ async def test_nothing_is_deleted_that_the_listing_did_not_show() -> None:
         async def store_anew() -> None:
             again.append((await gateway.store(one_chunk())).id)
 
-        worker.server(row[0][0]).before("delete", store_anew)
+        worker.server(row[0][0]).before("record_delete_rounds", store_anew)  # listed is listed, nothing is deleted yet
         await worker.round(collect=True)
         deleted = {name for server in worker.servers for operation, name in server.log if operation == "delete"}
         assert deleted == {entry.name for entries in listed for entry in entries}
