@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import chain
 
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import TopologyCache
@@ -143,6 +144,7 @@ class Reconciler:
         """Return the expected shards that are bad, and those that are missing."""
         suspects: list[Expected] = []
         gone: list[Expected] = []
+        unread: list[Expected] = []
         for shard in findings.expected:
             state = findings.states[shard.partition]
             if shard.entry is None:
@@ -158,11 +160,13 @@ class Reconciler:
                     case ShardState.MISSING:
                         gone.append(shard)
                     case ShardState.UNREACHABLE:
+                        unread.append(shard)
                         outcome.blocked[shard.partition] = "unreachable: a server stopped answering"
                     case ShardState.GOOD:
                         pass
-        faulty = {shard.partition for shard in suspects} | outcome.blocked.keys()
-        self._verified.note(where.policy, findings.expected, except_partitions=faulty)
+        # What a server that is away keeps from being proved is noted all the same, or it would be read at every retry.
+        unverified = {(shard.partition, shard.seat.server) for shard in suspects + unread}
+        self._verified.note(where.policy, findings.expected, but=unverified)
         return suspects, gone
 
     async def _note_defects(self, findings: Findings, where: Slice, faults: list[Expected], outcome: Outcome) -> None:
@@ -181,11 +185,10 @@ class Reconciler:
         self._attention.add(where.policy, outcome.defects, Need())
 
     async def _put_all(self, suspects: list[Expected], gone: list[Expected], outcome: Outcome) -> None:
-        at_once = asyncio.Semaphore(PUTS_AT_ONCE)
+        faults = chain(((shard, True) for shard in suspects), ((shard, False) for shard in gone))
 
         async def put(shard: Expected, *, suspect: bool) -> None:
-            async with at_once:
-                repaired = await self._repairer.put(shard, suspect=suspect)
+            repaired = await self._repairer.put(shard, suspect=suspect)
             outcome.put_bytes += repaired.size_bytes
             if repaired.why_not is None:
                 self._bad.pop(shard.name, None)
@@ -194,12 +197,14 @@ class Reconciler:
             elif repaired.why_not is not None:
                 outcome.blocked[shard.partition] = repaired.why_not
 
+        async def put_next() -> None:
+            for shard, suspect in faults:
+                await put(shard, suspect=suspect)
+
         try:
             async with asyncio.TaskGroup() as group:
-                for shard in suspects:
-                    group.create_task(put(shard, suspect=True))
-                for shard in gone:
-                    group.create_task(put(shard, suspect=False))
+                for _ in range(PUTS_AT_ONCE):
+                    group.create_task(put_next())
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from None
 

@@ -32,10 +32,11 @@ class VerifiedThrough:
             through = 0 if scrubbed_at is None else int((scrubbed_at.timestamp() - CLOCK_MARGIN_SECONDS) * 1e9)
         return entry.changed_ns > through
 
-    def note(self, policy: str, shards: Iterable[Expected], *, except_partitions: Container[int]) -> None:
-        """Remember that all of these shards are verified, but for the partitions in which one is not."""
+    def note(self, policy: str, shards: Iterable[Expected], *, but: Container[tuple[int, int]]) -> None:
+        """Remember that all of these shards are verified, but for those partitions and servers where one is not."""
         for shard in shards:
-            if shard.entry is None or shard.entry.changed_ns is None or shard.partition in except_partitions:
+            where = (shard.partition, shard.seat.server)
+            if shard.entry is None or shard.entry.changed_ns is None or where in but:
                 continue
-            key = (policy, shard.partition, shard.seat.server)
+            key = (policy, *where)
             self._through[key] = max(self._through.get(key, 0), shard.entry.changed_ns)
