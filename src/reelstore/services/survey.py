@@ -93,7 +93,7 @@ async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Sl
     listed = {m.server.number: listing for m, listing in zip(members, listings, strict=True) if listing is not None}
     silent = {m.server.number: m.server.name for m, listing in zip(members, listings, strict=True) if listing is None}
     findings = Findings(topology, states, silent)
-    _compare(findings, where, chunks, listed)
+    await asyncio.to_thread(_compare, findings, where, chunks, listed)  # 0.6 s for 20,000 chunks
     return findings
 
 
