@@ -7,20 +7,25 @@ are not proved, then one slice of the survey that sees everything again, then on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
 from reelstore.chunkstore.topology import TopologyCache
+from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.interface import Metadata
-from reelstore.services.attention import Attention, Partition
+from reelstore.services.attention import Attention, Need, Partition
 from reelstore.services.rebalance import Outcome, Reconciler, Verify
 from reelstore.services.survey import Slice
 
 SLICE_PARTITIONS_MAX = 256
-SLICE_CHUNKS = 20_000
+SLICE_CHUNKS = 4_000
+"""A step must be short: what is more urgent waits for its end, and what is compared in it blocks others."""
 SCRUB_PARTITIONS = 64
+SCRUB_CHUNKS = 256
+FAIR_STEPS = 10
+"""Every so many steps survey and scrub go first: urgent work that never ends must not keep them from seeing all."""
 BLOCKED_RETRY_SECONDS = 5.0
 SURVEY_DUTY = 20
 """A survey pass is begun at most every so many times as long as the last one took."""
@@ -63,6 +68,15 @@ class _Run:
 
 
 @dataclass(slots=True)
+class _Sweep:
+    """One time through what is not proved; a retry takes what was blocked too."""
+
+    slices: Iterator[Slice] = field(default_factory=lambda: iter(()))
+    began: float = 0.0
+    retry: bool = False
+
+
+@dataclass(slots=True)
 class _Pass:
     """A survey pass under way."""
 
@@ -94,7 +108,9 @@ class Rebalancer:
     attention: Attention
     schedule: Schedule
     clock: Callable[[], float] = time.monotonic
+    _steps: int = 0
     _blocked: dict[Partition, str] = field(default_factory=dict)
+    _sweep: _Sweep = field(default_factory=_Sweep)
     _retry_at: float = 0.0
     _pass: _Pass | None = None
     _next_pass_at: float = 0.0
@@ -106,8 +122,11 @@ class Rebalancer:
         """Do the most urgent piece of work; return whether there was any.
 
         Raises:
-            MetadataUnavailable: a retry can help; needs that were taken are seen again by the next survey.
+            MetadataUnavailable: a retry can help; needs that were taken are noted again.
         """
+        self._steps += 1
+        if self._steps % FAIR_STEPS == 0 and (await self._survey() or await self._scrub()):
+            return True
         return await self._needs() or await self._unproved() or await self._survey() or await self._scrub()
 
     # ------------------------------------------------------------------ the kinds of work, most urgent first
@@ -116,6 +135,15 @@ class Rebalancer:
         needs = self.attention.take()
         if not needs:
             return False
+        try:
+            await self._meet(needs)
+        except MetadataUnavailable:
+            for (policy, index), need in needs.items():
+                self.attention.add(policy, [index], need)
+            raise
+        return True
+
+    async def _meet(self, needs: Mapping[Partition, Need]) -> None:
         for policy in {policy for policy, _ in needs}:
             unsettled = [index for (name, index), need in needs.items() if name == policy and need.unsettled]
             if unsettled:
@@ -126,20 +154,27 @@ class Rebalancer:
             partitions = [partition for partition, present in needs.items() if present == need]
             for where in _slices(partitions, SLICE_PARTITIONS_MAX):
                 await self._reconcile(where, Verify.ALL if need.verify else Verify.CHANGED, collect=need.collect)
-        return True
 
     async def _unproved(self) -> bool:
-        retry = self.clock() >= self._retry_at
+        where = next(self._sweep.slices, None)
+        if where is None:
+            self._sweep = await self._next_sweep()
+            where = next(self._sweep.slices, None)
+        if where is None:
+            return False
+        await self._reconcile(where, Verify.CHANGED)
+        return True
+
+    async def _next_sweep(self) -> _Sweep:
+        began = self.clock()
+        if self._sweep.retry:  # half of the time is left to what is less urgent, however long a retry takes
+            self._retry_at = began + max(BLOCKED_RETRY_SECONDS, began - self._sweep.began)
+        retry = began >= self._retry_at
         unproved = await self._list_unproved()
         if not unproved:
             self._run = None
-            return False
         due = [partition for partition in unproved if retry or partition not in self._blocked]
-        for where in _slices(due, SLICE_PARTITIONS_MAX):
-            await self._reconcile(where, Verify.CHANGED)
-        if retry:
-            self._retry_at = self.clock() + BLOCKED_RETRY_SECONDS
-        return bool(due)
+        return _Sweep(_slices(due, SLICE_PARTITIONS_MAX), began, retry and bool(due))
 
     async def _survey(self) -> bool:
         began = self.clock()
@@ -154,8 +189,9 @@ class Rebalancer:
             self._pass = None
             self._passes += 1
             return False
-        await self._reconcile(where, Verify.CHANGED, collect=self._pass.collect)
-        self._pass.worked_seconds += self.clock() - began
+        outcome = await self._reconcile(where, Verify.CHANGED, collect=self._pass.collect)
+        if not outcome.verified:  # reading keeps to a pace of its own
+            self._pass.worked_seconds += self.clock() - began
         return True
 
     async def _scrub(self) -> bool:
@@ -163,6 +199,7 @@ class Rebalancer:
             return False
         async with self.metadata.snapshot() as view:
             due = await view.now() - timedelta(seconds=self.schedule.scrub_seconds)
+            chunks = (await view.videos.totals()).chunks
             for policy in self.topology.present.policies:
                 states = await view.partitions.list(policy)
                 waiting = [s.index for s in states if s.scrubbed_at is None or s.scrubbed_at < due]
@@ -172,7 +209,8 @@ class Rebalancer:
             else:
                 self._scrub_at = self.clock() + SCRUB_LOOK_SECONDS
                 return False
-        for where in _slices([(policy, index) for index in waiting[:SCRUB_PARTITIONS]], SCRUB_PARTITIONS):
+        count = min(SCRUB_PARTITIONS, max(1, len(states) * SCRUB_CHUNKS // max(chunks, 1)))
+        for where in _slices([(policy, index) for index in waiting[:count]], count):
             await self._reconcile(where, Verify.ALL, collect=True)
         return True
 

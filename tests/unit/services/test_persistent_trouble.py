@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from reelstore.domain.errors import ServerFull
-from tests.cluster import CHUNK, Cluster, content
+import pytest
+
+from reelstore.domain.errors import MetadataUnavailable, ServerFull
+from reelstore.services.rebalance import Outcome, Verify
+from reelstore.services.survey import Slice
+from tests.cluster import CHUNK, POLICY, Cluster, content
 
 
 async def test_a_server_too_full_for_its_marker_does_not_keep_the_others_from_being_freed(cluster: Cluster) -> None:
@@ -35,3 +39,78 @@ async def test_what_cannot_be_repaired_is_tried_again_without_stopping_the_repai
     await cluster.server("disk1").truncate(min((await cluster.shards())["disk1"]), 3)
     await cluster.settle()
     await cluster.assert_whole()
+
+
+async def test_what_was_verified_is_not_read_again_at_every_retry_while_a_server_of_its_row_is_away(
+    cluster: Cluster,
+) -> None:
+    await cluster.store(content(20 * CHUNK))
+    await cluster.settle()
+    cluster.server("disk3").down = True
+    await cluster.probe()
+    await cluster.store(content(20 * CHUNK, seed=1))
+    await cluster.settle(probe=False)
+    read = [server.calls["digest"] for server in cluster.servers]
+    assert sum(read)
+    for _ in range(3):
+        await cluster.settle(probe=False)
+    assert [server.calls["digest"] for server in cluster.servers] == read
+
+
+async def test_what_needs_attention_does_not_wait_until_all_that_a_new_server_is_to_have_has_moved(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reelstore.services.rebalancer.SLICE_PARTITIONS_MAX", 1)
+    await cluster.store(content(30 * CHUNK))
+    await cluster.settle()
+    await cluster.add_server("disk4")
+    await cluster.app.rebalancer.step()
+    doomed = await cluster.store(content(CHUNK, seed=1))
+    await cluster.app.videos.purge(doomed.id, expected_version=None)
+    await cluster.app.rebalancer.step()
+    assert len(await cluster.chunks()) == 30
+    assert (await cluster.app.rebalancer.status()).state == "running"
+
+
+async def test_attention_that_never_ends_does_not_keep_the_survey_from_seeing_everything(cluster: Cluster) -> None:
+    video = await cluster.store(content(20 * CHUNK))
+    await cluster.settle()
+    for shards in (await cluster.shards()).values():
+        assert shards
+    gone = min((await cluster.shards())["disk1"])
+    await cluster.server("disk1").inner.delete(gone)
+    for _ in range(60):
+        cluster.clock.advance(60)
+        await cluster.app.videos.purge((await cluster.store(b"x")).id, expected_version=None)
+        await cluster.app.rebalancer.step()
+    assert gone in (await cluster.shards())["disk1"]
+    assert await cluster.read(video.id) == content(20 * CHUNK)
+
+
+async def test_what_was_to_be_collected_is_noted_again_when_the_metadata_fails(cluster: Cluster) -> None:
+    video = await cluster.store(content(20 * CHUNK))
+    await cluster.settle()
+    await cluster.app.videos.purge(video.id, expected_version=None)
+    reconciler = cluster.app.rebalancer.reconciler
+    reconcile = reconciler.reconcile
+
+    async def fail(where: Slice, *, verify: Verify, collect: bool = False) -> Outcome:
+        reconciler.reconcile = reconcile  # type: ignore[method-assign] # fails once
+        raise MetadataUnavailable(f"busy: {where}, {verify}, {collect}")
+
+    reconciler.reconcile = fail  # type: ignore[method-assign] # the same
+    with pytest.raises(MetadataUnavailable):
+        await cluster.app.rebalancer.step()
+    await cluster.app.rebalancer.step()
+    assert await cluster.chunks() == []
+
+
+async def test_a_scrub_slice_is_cut_by_the_number_of_chunks(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reelstore.services.rebalancer.SCRUB_CHUNKS", 8)
+    await cluster.store(content(32 * CHUNK))
+    while await cluster.app.rebalancer._unproved() or await cluster.app.rebalancer._survey():
+        pass
+    await cluster.app.rebalancer._scrub()
+    async with cluster.metadata.snapshot() as view:
+        states = await view.partitions.list(POLICY)
+    assert [state.index for state in states if state.scrubbed_at is not None] == [0, 1, 2, 3]

@@ -227,7 +227,8 @@ async def test_progress_has_bytes_and_a_rate_and_an_end(cluster: Cluster, monkey
         return outcome
 
     reconciler.reconcile = timed  # type: ignore[method-assign, assignment] # takes a second each
-    await cluster.app.rebalancer.step()
+    for _ in range(4):
+        await cluster.app.rebalancer.step()
     moved = [status.bytes_moved for status in seen]
     assert moved == sorted(moved)
     assert moved[-1] > 0
