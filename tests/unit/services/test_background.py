@@ -175,6 +175,14 @@ async def test_users_go_first_for_a_bounded_time(time: Time) -> None:
     assert time.slept == [GIVE_WAY_SECONDS] * GIVE_WAY_TIMES_MAX
 
 
+async def test_users_who_never_rest_leave_the_background_a_share(time: Time) -> None:
+    size_bytes = 4 << 20
+    busy = Pace(256 << 20, lambda: 0.0)
+    for _ in range(64):
+        await busy.wait(size_bytes)
+    assert time.now <= 64 * size_bytes / (256 << 20) + 4 * GIVE_WAY_SECONDS * GIVE_WAY_TIMES_MAX
+
+
 async def test_giving_way_ends_when_users_rest(time: Time) -> None:
     await Pace(10**9, lambda: time.now).wait(1)
     assert time.slept == [GIVE_WAY_SECONDS]
