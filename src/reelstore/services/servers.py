@@ -172,7 +172,9 @@ class ServerManager:
             servers = await view.servers.list()
         _check_is_new(servers, name)
         for server in servers:
-            if server.state is not ServerState.REMOVED and self._drivers.same_place(server.url, url):
+            if server.state is ServerState.REMOVED:
+                continue
+            if await asyncio.to_thread(self._drivers.same_place, server.url, url):  # asks disks, which may be slow
                 raise ServerExists(f"server {server.name} is at that place already")
         if len(servers) >= SERVERS_MAX:
             raise InvalidInput(f"a cluster has at most {SERVERS_MAX} servers", field="name")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pytest
 
+from reelstore.bootstrap import DRIVERS
 from reelstore.chunkstore.topology import shard_name
 from reelstore.domain.errors import InvalidInput, InvalidServerUrl, ServerExists, ServerRefused, ServerUnavailable
 from reelstore.repositories.interface import UnitOfWork
@@ -374,3 +377,16 @@ async def test_a_move_that_is_cut_off_by_a_restart_goes_on(cluster: Cluster) -> 
     assert await cluster.read(video.id) == body
     await cluster.settle()
     await cluster.assert_whole()
+
+
+async def test_whether_a_place_is_taken_is_asked_in_a_thread_because_a_disk_may_not_answer(cluster: Cluster) -> None:
+    asked_in: list[int] = []
+
+    def same_place(url_a: str, url_b: str) -> bool:
+        asked_in.append(threading.get_ident())
+        return DRIVERS.same_place(url_a, url_b)
+
+    cluster.app.servers._drivers = replace(cluster.app.servers._drivers, same_place=same_place)
+    await cluster.add_server("disk4")
+    assert len(asked_in) == 3
+    assert threading.get_ident() not in asked_in
