@@ -219,8 +219,8 @@ RULES_6_TO_12 = (
         f"{SYNCED}::test_a_server_that_comes_back_is_looked_at_whole_before_the_next_survey",
         (
             "services/health.py",
-            "                await uow.partitions.raise_versions(policy, rows.tolist())\n",
-            "                del rows\n",
+            "            await uow.partitions.raise_versions(policy, rows.tolist())\n",
+            "            del rows\n",
         ),
     ),
     bug(

@@ -11,7 +11,7 @@ import numpy as np
 from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.server import ServerHealth
-from reelstore.repositories.interface import Metadata
+from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
 
 PROBE_TIMEOUT_SECONDS = 10.0
@@ -44,38 +44,27 @@ class Monitor:
     async def probe_all(self) -> None:
         """Probe every server once, at the same time.
 
-        A server that has come back has every partition of its rows unsettled, so that all of it is reconciled.
+        A server that has come back has every partition of its rows unsettled, so that all of it is reconciled. It has
+        come back when it was written down as unreachable: to be written down as up and the unsettling are one.
         """
         members = list(self._fleet)
-        returned = await asyncio.gather(*(self._probe(member) for member in members))
-        for member, is_back in zip(members, returned, strict=True):
-            if is_back:
-                await self._returned(member)
+        await asyncio.gather(*(self._probe(member) for member in members))
         await self._record(members)
 
-    async def _probe(self, member: FleetMember) -> bool:
+    async def _probe(self, member: FleetMember) -> None:
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                return await self._fleet.probe(member)
+                await self._fleet.probe(member)
         except TimeoutError:
             member.problem = f"no answer to a probe within {PROBE_TIMEOUT_SECONDS:g} s"
-            return False
 
-    async def _returned(self, member: FleetMember) -> None:
+    async def _unsettle(self, uow: UnitOfWork, number: int) -> None:
+        """Raise the version of every partition in whose newest or older row the server is."""
         topology = self._topology.present
-        number = member.server.number
-        async with self._metadata.unit_of_work() as uow:
-            known = await uow.servers.get(member.server.name)
-            if known is None or known.health is ServerHealth.UP:
-                return  # it was only this process that did not know it yet
-            for policy in topology.policies:
-                rings = [topology.ring(policy)] + [older.rings[policy] for older in topology.older.values()]
-                rows = np.flatnonzero(np.any([np.any(ring.slots == number, axis=1) for ring in rings], axis=0))
-                await uow.partitions.raise_versions(policy, rows.tolist())
-            await uow.servers.update(replace(known, health=ServerHealth.UP, health_reason=None))
-            await uow.commit()
-        log.info("server %s is back: everything on it is looked at again", member.server.name)
-        self._attention.wake.set()
+        for policy in topology.policies:
+            rings = [topology.ring(policy)] + [older.rings[policy] for older in topology.older.values()]
+            rows = np.flatnonzero(np.any([np.any(ring.slots == number, axis=1) for ring in rings], axis=0))
+            await uow.partitions.raise_versions(policy, rows.tolist())
 
     async def _record(self, members: list[FleetMember]) -> None:
         """Write health and fill down where they changed or are old."""
@@ -96,11 +85,19 @@ class Monitor:
                 news.append((server.name, health, member.problem, seen, used_bytes))
         if not news:
             return
+        returned = []
         async with self._metadata.unit_of_work() as uow:
             for name, health, reason, seen, used_bytes in news:
                 server = await uow.servers.get(name)
-                if server is not None:
-                    await uow.servers.update(
-                        replace(server, health=health, health_reason=reason, last_seen_at=seen, used_bytes=used_bytes)
-                    )
+                if server is None:
+                    continue
+                if (server.health, health) == (ServerHealth.UNREACHABLE, ServerHealth.UP):
+                    await self._unsettle(uow, server.number)
+                    returned.append(name)
+                await uow.servers.update(
+                    replace(server, health=health, health_reason=reason, last_seen_at=seen, used_bytes=used_bytes)
+                )
             await uow.commit()
+        for name in returned:
+            log.info("server %s is back: everything on it is looked at again", name)
+            self._attention.wake.set()

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from reelstore.domain.errors import ServerNotFound
+from reelstore.domain.errors import MetadataUnavailable, ServerNotFound
 from reelstore.domain.server import Server, ServerState
 from reelstore.services import health as health_module
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
+from tests.protocol.world import HookedMetadata
 
 
 async def registered(cluster: Cluster, name: str) -> Server:
@@ -169,6 +170,25 @@ async def test_a_server_that_comes_back_unsettles_its_partitions_and_no_others(c
     assert cluster.app.attention.wake.is_set()
     await cluster.probe()
     assert sum(await versions(cluster)) == sum(number in {seat.server for seat in ring.row(p)} for p in range(16))
+
+
+async def test_a_return_that_the_metadata_could_not_write_down_is_not_forgotten() -> None:
+    async with memory_cluster(metadata=HookedMetadata) as cluster:
+        cluster.server("disk1").down = True
+        await cluster.probe()
+        cluster.server("disk1").down = False
+
+        async def fail() -> None:
+            raise MetadataUnavailable("busy")
+
+        assert isinstance(cluster.metadata, HookedMetadata)
+        cluster.metadata.before_commit(fail)
+        with pytest.raises(MetadataUnavailable):
+            await cluster.probe()
+        assert sum(await versions(cluster)) == 0
+        await cluster.probe()
+        assert sum(await versions(cluster)) > 0
+        assert (await registered(cluster, "disk1")).health == "up"
 
 
 async def test_a_server_that_comes_back_after_a_ring_change_unsettles_the_old_rows_too(cluster: Cluster) -> None:
