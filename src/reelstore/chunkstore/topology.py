@@ -97,7 +97,14 @@ class TopologyCache:
         return self._present
 
     async def refresh(self) -> Topology:
-        """Load the newest topology; rings that are held already are not read again."""
+        """Load the newest topology; rings that are held already are not read again.
+
+        Returns:
+            what is present then: what another call loaded meanwhile, if that is newer.
+
+        Raises:
+            MetadataUnavailable: what was present stays; a retry can help.
+        """
         async with self._metadata.snapshot() as view:
             epoch = await view.rings.head()
             cluster = await view.cluster.get()
@@ -114,6 +121,8 @@ class TopologyCache:
                     known[missing] = rings
         if cluster is None or epoch not in known:
             raise RuntimeError("the metadata has no ring")
+        if self._present is not None and self._present.epoch > epoch:
+            return self._present
         self._present = Topology(
             epoch=epoch,
             newest=known[epoch].rings,
