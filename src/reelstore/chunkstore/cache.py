@@ -25,7 +25,7 @@ class ChunkCache:
         self._limit_bytes = limit_bytes
         self._kept: OrderedDict[Key, ByteString] = OrderedDict()
         self._kept_bytes = 0
-        self._running: dict[Key, asyncio.Task[ByteString]] = {}
+        self._running: dict[str, asyncio.Task[ByteString]] = {}  # by row: a fetch for one that is gone may fail
 
     async def get(self, chunk: Chunk) -> ByteString:
         """Return a chunk's verified bytes; errors as of the fetch. Who stops waiting leaves the fetch to the others."""
@@ -34,23 +34,23 @@ class ChunkCache:
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
-        task = self._running.get(key)
+        task = self._running.get(chunk.id)
         if task is None:
             task = asyncio.create_task(self._run(key, chunk))
-            self._running[key] = task
+            self._running[chunk.id] = task
         return await asyncio.shield(task)
 
     async def _run(self, key: Key, chunk: Chunk) -> ByteString:
         try:
             data = await self._fetch(chunk)
         finally:
-            del self._running[key]
+            del self._running[chunk.id]
         self._keep(key, data)
         return data
 
     def _keep(self, key: Key, data: ByteString) -> None:
         size_bytes = memoryview(data).nbytes
-        if size_bytes > self._limit_bytes:
+        if size_bytes > self._limit_bytes or key in self._kept:
             return
         self._kept[key] = data
         self._kept_bytes += size_bytes

@@ -8,7 +8,7 @@ import pytest
 
 from reelstore.chunkstore.cache import ChunkCache
 from reelstore.domain.chunk import Chunk, ChunkState
-from reelstore.domain.errors import ChunkUnavailable
+from reelstore.domain.errors import ChunkLost, ChunkUnavailable
 
 
 def chunk(number: int, *, policy: str = "default", size_bytes: int = 10, chunk_id: str | None = None) -> Chunk:
@@ -120,6 +120,27 @@ async def test_the_same_bytes_in_another_row_are_the_same_chunk_to_a_reader() ->
     await cache.get(chunk(1))
     await cache.get(chunk(1, chunk_id="another"))
     assert len(source.fetched) == 1
+
+
+async def test_a_row_that_is_gone_does_not_take_a_new_row_of_the_same_bytes_with_it() -> None:
+    gone, there = chunk(1, chunk_id="gone"), chunk(1, chunk_id="there")
+
+    async def fetch(wanted: Chunk) -> bytes:
+        await turns()
+        if wanted is gone:
+            raise ChunkLost("purged while it was being read", digest="")
+        return b"0123456789"
+
+    cache = ChunkCache(fetch, limit_bytes=100)
+    lost, read = await asyncio.gather(cache.get(gone), cache.get(there), return_exceptions=True)
+    assert isinstance(lost, ChunkLost)
+    assert read == b"0123456789"
+
+
+async def test_two_rows_of_the_same_bytes_that_are_read_at_once_are_kept_once() -> None:
+    cache = ChunkCache(Source().fetch, limit_bytes=100)
+    await asyncio.gather(*(cache.get(chunk(1, chunk_id=row)) for row in ("a", "b")))
+    assert cache._kept_bytes == 10
 
 
 async def test_closing_stops_what_is_under_way_and_forgets_the_rest() -> None:
