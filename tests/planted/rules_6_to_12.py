@@ -227,7 +227,13 @@ RULES_6_TO_12 = (
         "a scrub reads only what changed",
         "10 scrub verifies every expected shard",
         f"{SYNCED}::test_a_scrub_reads_every_expected_shard_whatever_its_change_time_says",
-        (REBALANCE, "elif verify is Verify.ALL or self._verified", "elif self._verified"),
+        (REBALANCE, "                verify is Verify.ALL\n                or shard", "                shard"),
+    ),
+    bug(
+        "a superfluous copy goes before those that stay are read",
+        "9 nothing that may be the last shard is removed",
+        "tests/unit/services/test_reconciling.py::test_a_superfluous_copy_is_the_last_good_one_and_does_not_go",
+        (REBALANCE, "                or shard.chunk.id in losing_a_copy\n", ""),
     ),
     bug(
         "a marker ahead of the metadata is overlooked",

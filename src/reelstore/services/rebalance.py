@@ -145,13 +145,24 @@ class Reconciler:
         suspects: list[Expected] = []
         gone: list[Expected] = []
         unread: list[Expected] = []
+        # A copy that is to go may be the last good one: those that stay are read before (copy, verify, switch, delete).
+        losing_a_copy = {
+            entry.name.chunk
+            for partition, entries in findings.misplaced.items()
+            if partition not in findings.unprovable
+            for _, entry in entries
+        }
         for shard in findings.expected:
             state = findings.states[shard.partition]
             if shard.entry is None:
                 gone.append(shard)
             elif not self._repairer.has_right_size(shard, shard.entry):
                 suspects.append(shard)
-            elif verify is Verify.ALL or self._verified.is_due(state, shard.seat.server, shard.entry):
+            elif (
+                verify is Verify.ALL
+                or shard.chunk.id in losing_a_copy
+                or self._verified.is_due(state, shard.seat.server, shard.entry)
+            ):
                 await self._pace.wait(shard.entry.size_bytes)
                 outcome.verified += 1
                 match await self._repairer.look(shard):

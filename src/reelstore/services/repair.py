@@ -117,6 +117,10 @@ class Repairer:
             if suspect and isinstance(member.driver, Quarantining):
                 await self._set_aside(member.driver, shard)
             await member.driver.put(shard.name, data)
+            if not await self._is_good(member, shard):
+                return Repaired(why_not=f"server {member.server.name} does not give back what was put there")
+        except ShardMissing:
+            return Repaired(why_not=f"server {member.server.name} does not have what was put there")
         except ServerFull as error:
             return Repaired(why_not=f"full: {error}")
         except ServerUnavailable as error:

@@ -115,6 +115,35 @@ async def test_rot_that_leaves_no_trace_is_found_by_scrubbing(cluster: Cluster) 
     await cluster.assert_whole()
 
 
+async def test_a_superfluous_copy_is_the_last_good_one_and_does_not_go(cluster: Cluster) -> None:
+    _, data = await kept(cluster, chunks=1)
+    (chunk,) = await cluster.chunks()
+    row = await cluster.row(chunk)
+    handoff = next(server for server in cluster.servers if server.name not in dict(row))
+    last_good = replace(row[0][1], tenure=7)
+    await handoff.put(last_good, data)
+    for server, name in row:  # both primaries have rotted, and no change time tells
+        inner = cluster.server(server).inner
+        assert isinstance(inner, MemoryServer)
+        inner._stored[name] = replace(inner._stored[name], data=bytes(chunk.size_bytes))
+    await reconciler(cluster).reconcile(EVERYTHING, verify=Verify.CHANGED)
+    await cluster.settle()
+    await cluster.assert_whole()
+
+
+async def test_a_server_that_does_not_give_back_what_was_put_there_is_not_relied_on(cluster: Cluster) -> None:
+    await kept(cluster)
+    shard = await shard_on(cluster, "disk1")
+    server = cluster.server("disk1")
+    await server.inner.delete(shard)
+    server.lose_puts = True
+    outcome = await reconciler(cluster).reconcile(EVERYTHING, verify=Verify.CHANGED)
+    assert "does not have what was put there" in next(iter(outcome.blocked.values()))
+    server.lose_puts = False
+    await cluster.settle()
+    await cluster.assert_whole()
+
+
 async def test_a_survey_reads_only_what_was_touched_since(cluster: Cluster) -> None:
     await kept(cluster)
     digests = sum(server.calls["digest"] for server in cluster.servers)
