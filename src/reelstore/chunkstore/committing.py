@@ -19,6 +19,21 @@ Completion = Callable[[UnitOfWork, StoredFile, datetime], Awaitable[None]]
 """Called inside the transaction that completes the file, with the completed file and the database's time."""
 
 
+MAP_PAGE_CHUNKS = 1000
+
+
+async def referenced_partitions(uow: UnitOfWork, file_id: str, ring: Ring) -> frozenset[int]:
+    """Return the partitions of all chunks that a file refers to, confirmed or not; a page at a time, however many."""
+    partitions: set[int] = set()
+    position = 0
+    while True:
+        references = await uow.files.references(file_id, position, position + MAP_PAGE_CHUNKS)
+        partitions.update(ring.partition_of(reference.chunk.digest) for reference in references)
+        if len(references) < MAP_PAGE_CHUNKS:
+            return frozenset(partitions)
+        position += MAP_PAGE_CHUNKS
+
+
 @dataclass(slots=True, eq=False)
 class Piece:
     """One chunk on its way from the body to its confirmation."""

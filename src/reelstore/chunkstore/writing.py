@@ -9,6 +9,7 @@ placed and takes the references of those that are hashed, while further ones are
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from datetime import timedelta
 
 from reelstore.chunkstore.activity import Activity
 from reelstore.chunkstore.buffers import BufferPool
-from reelstore.chunkstore.committing import Completion, OpenFile, Piece
+from reelstore.chunkstore.committing import Completion, OpenFile, Piece, referenced_partitions
 from reelstore.chunkstore.placing import Placer
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.errors import (
     InsufficientServers,
+    MetadataUnavailable,
     StaleRing,
     StoredFileNotFound,
 )
@@ -36,6 +38,8 @@ BATCH_CHUNKS_EAGER = 4
 """So many hashed chunks are referred to at once without waiting for the placing ones, which keeps the disks busy."""
 CHUNKS_IN_FLIGHT_MAX = 16
 RING_CHANGES_MAX = 20
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +136,11 @@ class FileWriter:
             file = await uow.files.get(self._file.id, lock=True)
             if file is None or file.state is not FileState.OPEN:
                 return frozenset()
-            references = await uow.files.references(self._file.id, 0, self._next_position)
+            ring = self._tools.topology.present.ring(file.policy)
+            partitions = await referenced_partitions(uow, self._file.id, ring)
             await uow.files.delete(self._file.id)
             await uow.commit()
-        ring = self._tools.topology.present.ring(file.policy)
-        return frozenset(ring.partition_of(reference.chunk.digest) for reference in references)
+        return partitions
 
     async def _stop(self) -> None:
         running = list(self._tasks)
@@ -286,11 +290,15 @@ class FileWriter:
             await asyncio.sleep(seconds / 3)
             if not self._file.created:
                 continue
-            async with self._tools.metadata.unit_of_work() as uow:
-                expires_at = await uow.now() + timedelta(seconds=seconds)
-                renewed = await uow.files.renew(self._file.id, expires_at=expires_at)
-                await uow.commit()
-            if not renewed and not self._complete.done():
+            try:
+                async with self._tools.metadata.unit_of_work() as uow:
+                    expires_at = await uow.now() + timedelta(seconds=seconds)
+                    renewed = await uow.files.renew(self._file.id, expires_at=expires_at)
+                    await uow.commit()
+            except MetadataUnavailable as error:
+                log.warning("an upload was not renewed, and is tried again before it ends: %s", error)
+                continue
+            if not renewed and self._completion is None:  # the last transaction sees for itself, and may be over
                 raise StoredFileNotFound("the upload has expired; begin it again", key=self._file.id)
 
     # ------------------------------------------------------------------ tasks and failures

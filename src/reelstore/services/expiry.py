@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
+from reelstore.chunkstore.committing import referenced_partitions
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.file import FileState
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need
 
 FILES_AT_ONCE = 100
-POSITIONS_END = 2**31
 IDEMPOTENCY_SECONDS = 86_400
 """How long an `Idempotency-Key` is remembered, at least."""
 
@@ -33,12 +33,11 @@ async def expire_open_files(metadata: Metadata, topology: TopologyCache, attenti
             now = await uow.now()
             if file is None or file.state is not FileState.OPEN or file.expires_at is None or file.expires_at > now:
                 continue
-            references = await uow.files.references(file_id, 0, POSITIONS_END)
+            partitions = await referenced_partitions(uow, file_id, topology.present.ring(file.policy))
             await uow.files.delete(file_id)
             await uow.commit()
         dropped += 1
-        ring = topology.present.ring(file.policy)
-        attention.add(file.policy, {ring.partition_of(ref.chunk.digest) for ref in references}, Need(collect=True))
+        attention.add(file.policy, partitions, Need(collect=True))
         log.info("dropped an upload that nobody continued: %s, %d bytes", file_id, file.offset_bytes)
     return dropped
 

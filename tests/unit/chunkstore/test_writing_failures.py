@@ -18,6 +18,7 @@ from reelstore.domain.errors import (
 from reelstore.repositories.interface import NewChunk, UnitOfWork
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster, until
 from tests.faults import FaultyServer
+from tests.protocol.world import HookedMetadata
 from tests.unit.chunkstore.writers import (
     file_of,
     held,
@@ -202,3 +203,32 @@ async def test_abandoning_names_the_partitions_that_are_to_be_collected(cluster:
     await until(lambda: writer._file.confirmed_bytes == 5 * CHUNK)
     ring = cluster.app.topology.present.ring(POLICY)
     assert await writer.abandon() == {ring.partition_of(chunk.digest) for chunk in await cluster.chunks()}
+
+
+async def test_an_upload_outlives_metadata_that_fails_while_it_is_renewed() -> None:
+    async with memory_cluster(metadata=HookedMetadata, open_file_seconds=0.03) as cluster:
+        writer = writer_of(cluster)
+        await writer.write(content(CHUNK))
+        await until(lambda: writer._file.confirmed_bytes)
+        failed: list[bool] = []
+
+        async def fail() -> None:
+            failed.append(True)
+            raise MetadataUnavailable("busy")
+
+        assert isinstance(cluster.metadata, HookedMetadata)
+        cluster.metadata.before_unit(fail)
+        await until(lambda: failed)
+        await writer.write(content(CHUNK, seed=1))
+        assert (await writer.finish(nothing_more)).offset_bytes == 2 * CHUNK
+
+
+async def test_an_abandoned_upload_names_the_partitions_of_all_its_chunks_however_many(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reelstore.chunkstore.committing.MAP_PAGE_CHUNKS", 3)
+    writer = writer_of(cluster)
+    await writer.write(content(30 * CHUNK))
+    await until(lambda: writer._file.confirmed_bytes >= 20 * CHUNK)
+    partitions = {cluster.app.topology.present.ring(POLICY).partition_of(c.digest) for c in await cluster.chunks()}
+    assert await writer.abandon() == partitions
