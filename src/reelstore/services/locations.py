@@ -57,6 +57,8 @@ def holds(topology: Topology, policy: str, number: int) -> NDArray[np.bool_]:
     """Return for each partition whether the server is in its newest or its synced row; shape (partitions,)."""
     ring = topology.ring(policy)
     held: NDArray[np.bool_] = np.any(ring.slots == number, axis=1)
-    for index in np.flatnonzero(topology.synced[policy] != topology.epoch).tolist():
-        held[index] |= any(seat.server == number for seat in topology.synced_row(policy, index))
+    for epoch in np.unique(topology.synced[policy]).tolist():
+        if epoch in topology.older:
+            older = topology.older[epoch].rings[policy]
+            held |= (topology.synced[policy] == epoch) & np.any(older.slots == number, axis=1)
     return held

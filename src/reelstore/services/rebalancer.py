@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
 
+import numpy as np
+
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.interface import Metadata
@@ -283,10 +285,12 @@ class Rebalancer:
         partitions = sum(topology.ring(policy).partitions for policy in topology.policies)
         mean = totals.chunk_bytes / partitions
         moving = 0
-        for policy, index in unproved:
-            was = {(seat.slot, seat.server) for seat in topology.synced_row(policy, index)}
-            now = {(seat.slot, seat.server) for seat in topology.ring(policy).row(index)}
-            moving += len(now - was)
+        for policy, newest in topology.newest.items():
+            indexes = np.array([index for named, index in unproved if named == policy], dtype=np.int64)
+            now, synced = newest.slots[indexes], topology.synced[policy][indexes]
+            for epoch, rings in topology.older.items():
+                was = rings.rings[policy].slots[indexes]
+                moving += int(np.sum((now != was) & (now >= 0) & (synced == epoch)[:, np.newaxis]))
         return round(mean * moving)
 
     def _reasons(self, unproved: Iterable[Partition]) -> tuple[str, ...]:
