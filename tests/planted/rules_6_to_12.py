@@ -66,10 +66,11 @@ RULES_6_TO_12 = (
         f"{COLLECTING}::test_nothing_is_deleted_that_the_listing_did_not_show",
         (
             REBALANCE,
-            "                if await member.driver.delete(entry.name):\n                    freed += entry.size_bytes\n",
+            "                    gone = await member.driver.delete(entry.name)\n",
             (
-                "                for found in await member.driver.find(entry.name.policy, entry.name.digest):\n"
-                "                    await member.driver.delete(found.name)\n"
+                "                    gone = True\n"
+                "                    for found in await member.driver.find(entry.name.policy, entry.name.digest):\n"
+                "                        await member.driver.delete(found.name)\n"
             ),
         ),
     ),
@@ -184,15 +185,15 @@ RULES_6_TO_12 = (
         f"{REPAIR}::test_the_bad_bytes_stay_until_the_good_ones_take_their_place",
         (
             REPAIRER,
-            "            await member.driver.put(shard.name, data)\n",
-            "            await member.driver.delete(shard.name)\n            await member.driver.put(shard.name, data)\n",
+            "                await member.driver.put(shard.name, data)\n",
+            "                await member.driver.delete(shard.name)\n                await member.driver.put(shard.name, data)\n",
         ),
     ),
     bug(
         "nothing is set aside",
         "9 a copy in quarantine",
         f"{REPAIR}::test_a_bad_shard_is_overwritten_and_a_copy_of_it_set_aside",
-        (REPAIRER, "                await self._set_aside(member.driver, shard)\n", "                pass\n"),
+        (REPAIRER, "                await self._set_aside(member, member.driver, shard)\n", "                pass\n"),
     ),
     bug(
         "repair goes on whatever is corrupt",
@@ -253,8 +254,8 @@ RULES_6_TO_12 = (
         f"{COLLECTING}::test_a_round_of_deletes_is_counted_in_the_metadata_and_then_in_the_marker_before_the_first_delete",
         (
             ROUNDS,
-            "                await member.driver.record_delete_rounds(rounds)\n",
-            "                del rounds\n                rounds = 0\n",
+            "                    await member.driver.record_delete_rounds(rounds)\n",
+            "                    del rounds\n                    rounds = 0\n",
         ),
     ),
     bug(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 from reelstore.domain.errors import ServerUnavailable
@@ -13,6 +15,8 @@ from reelstore.storage.interface import Marker, StorageServer
 
 LATENCY_WEIGHT = 0.2
 """How much the newest reading counts in the running mean."""
+ANSWER_SECONDS = 30.0
+"""After which a server that lists, deletes or writes its marker counts as not answering."""
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,19 @@ class FleetMember:
     def takes_writes(self) -> bool:
         """Return whether new shards may go here."""
         return self.server.state is ServerState.ACTIVE
+
+    @asynccontextmanager
+    async def answering(self, seconds: float, doing: str) -> AsyncIterator[asyncio.Timeout]:
+        """Bound how long the server may take in a block: a disk or a mount that hangs returns from no call.
+
+        Raises:
+            ServerUnavailable: it took longer; a retry can help.
+        """
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                yield limit
+        except TimeoutError:
+            raise ServerUnavailable(f"no answer to {doing} within {seconds:g} s", server=self.server.name) from None
 
     def succeeded(self, seconds: float) -> None:
         """Note how long a read took."""

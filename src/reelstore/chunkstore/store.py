@@ -68,6 +68,7 @@ class ChunkStore:
     ) -> None:
         self.topology = topology
         self.fleet = fleet
+        self.limits = limits
         self.activity = Activity()
         self._fetcher = Fetcher(
             fleet, topology, metadata, on_defect=on_defect, get_timeout_seconds=limits.get_timeout_seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from reelstore.chunkstore.fleet import Fleet, FleetMember
+from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet, FleetMember
 from reelstore.domain.errors import ServerFull, ServerUnavailable
 from reelstore.repositories.interface import Cluster, Metadata
 from reelstore.storage.interface import Marker
@@ -49,7 +49,8 @@ class DeleteRounds:
         taking_part = set()
         for member, _ in markers:
             try:
-                await member.driver.record_delete_rounds(rounds)
+                async with member.answering(ANSWER_SECONDS, "a round of deletes"):
+                    await member.driver.record_delete_rounds(rounds)
             except ServerFull as error:  # full past its reserve: others may go on, and free what they have
                 log.warning("nothing is deleted from server %s: %s", member.server.name, error)
             except ServerUnavailable as error:
@@ -63,7 +64,8 @@ class DeleteRounds:
         if not member.is_up:
             return None
         try:
-            return await member.driver.check()
+            async with member.answering(ANSWER_SECONDS, "a look at its marker"):
+                return await member.driver.check()
         except ServerUnavailable as error:
             member.failed(error)
             return None

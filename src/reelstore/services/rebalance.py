@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain
 
-from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ServerUnavailable
@@ -283,8 +283,9 @@ class Reconciler:
             return freed
         try:
             for entry in entries:
-                if await member.driver.delete(entry.name):
-                    freed += entry.size_bytes
+                async with member.answering(ANSWER_SECONDS, "a delete"):
+                    gone = await member.driver.delete(entry.name)
+                freed += entry.size_bytes if gone else 0
         except ServerUnavailable as error:
             member.failed(error)  # what remains is garbage, and seen again
         return freed

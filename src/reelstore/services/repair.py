@@ -65,7 +65,7 @@ class Repairer:
         It is called corrupt only when a second reading agrees, so that a fault on the way does not count.
         """
         member = self._fleet.get(shard.seat.server)
-        if member is None:
+        if member is None or not member.is_up:
             return ShardState.UNREACHABLE
         try:
             good = await self._is_good(member, shard) or await self._is_good(member, shard)
@@ -77,7 +77,8 @@ class Repairer:
         return ShardState.GOOD if good else ShardState.CORRUPT
 
     async def _is_good(self, member: FleetMember, shard: Expected) -> bool:
-        return await self._store.is_good_shard(member.driver, shard.name)
+        async with member.answering(self._store.limits.get_timeout_seconds, "a look at a shard"):
+            return await self._store.is_good_shard(member.driver, shard.name)
 
     def has_right_size(self, shard: Expected, entry: ShardEntry) -> bool:
         """Return whether a listed shard has the size that it should have."""
@@ -115,8 +116,9 @@ class Repairer:
     async def _overwrite(self, member: FleetMember, shard: Expected, data: ByteString, *, suspect: bool) -> Repaired:
         try:
             if suspect and isinstance(member.driver, Quarantining):
-                await self._set_aside(member.driver, shard)
-            await member.driver.put(shard.name, data)
+                await self._set_aside(member, member.driver, shard)
+            async with member.answering(self._store.limits.put_timeout_seconds, "a put"):
+                await member.driver.put(shard.name, data)
             if not await self._is_good(member, shard):
                 return Repaired(why_not=f"server {member.server.name} does not give back what was put there")
         except ShardMissing:
@@ -138,10 +140,10 @@ class Repairer:
         self._corrupt_at.append(now)
         return True
 
-    @staticmethod
-    async def _set_aside(driver: Quarantining, shard: Expected) -> None:
+    async def _set_aside(self, member: FleetMember, driver: Quarantining, shard: Expected) -> None:
         """Keep a copy of suspect bytes; failing to must not keep the good bytes from being put."""
         try:
-            await driver.set_aside(shard.name)
+            async with member.answering(self._store.limits.put_timeout_seconds, "setting a shard aside"):
+                await driver.set_aside(shard.name)
         except StorageError as error:
             log.warning("the suspect shard %s was not set aside: %s", shard.name, error)

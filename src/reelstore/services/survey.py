@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reelstore.chunkstore.fleet import Fleet, FleetMember
+from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet, FleetMember
 from reelstore.chunkstore.topology import Topology, digest_range, shard_name
 from reelstore.domain.chunk import Chunk, ChunkState, ShardName
 from reelstore.domain.errors import ServerUnavailable
@@ -100,8 +100,13 @@ async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Sl
 async def _list(member: FleetMember, policy: str, start: bytes, stop: bytes | None) -> Listing | None:
     if not member.is_up:
         return None
+    listing: dict[ShardName, ShardEntry] = {}
     try:
-        return {entry.name: entry async for entry in member.driver.list(policy, start, stop)}
+        async with member.answering(ANSWER_SECONDS, "a listing") as limit:
+            async for entry in member.driver.list(policy, start, stop):
+                listing[entry.name] = entry
+                limit.reschedule(asyncio.get_running_loop().time() + ANSWER_SECONDS)
+        return listing  # noqa: TRY300 - what was listed before a failure is no listing
     except ServerUnavailable as error:
         member.failed(error)
         return None

@@ -7,7 +7,7 @@ import pytest
 from reelstore.domain.errors import MetadataUnavailable, ServerFull
 from reelstore.services.rebalance import Outcome, Verify
 from reelstore.services.survey import Slice
-from tests.cluster import CHUNK, POLICY, Cluster, content
+from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
 
 
 async def test_a_server_too_full_for_its_marker_does_not_keep_the_others_from_being_freed(cluster: Cluster) -> None:
@@ -114,3 +114,31 @@ async def test_a_scrub_slice_is_cut_by_the_number_of_chunks(cluster: Cluster, mo
     async with cluster.metadata.snapshot() as view:
         states = await view.partitions.list(POLICY)
     assert [state.index for state in states if state.scrubbed_at is not None] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("operation", ["list", "digest", "check", "record_delete_rounds", "delete", "put", "set_aside"])
+async def test_a_server_that_never_returns_from_a_call_does_not_stop_the_background(
+    operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("survey", "rebalance", "delete_rounds"):
+        monkeypatch.setattr(f"reelstore.services.{module}.ANSWER_SECONDS", 0.1)
+    async with memory_cluster(get_timeout_seconds=0.1, put_timeout_seconds=0.1) as cluster:
+        video = await cluster.store(content(20 * CHUNK))
+        await cluster.settle()
+        await cluster.app.videos.purge(video.id, expected_version=None)
+        await cluster.store(content(20 * CHUNK, seed=1))
+        await cluster.server("disk1").truncate(min((await cluster.shards())["disk1"]), 3)
+        answers = cluster.server("disk1").hold(operation)
+        await cluster.settle(probe=False)
+        answers.set()
+        await cluster.settle()
+        await cluster.assert_whole()
+
+
+async def test_a_look_at_a_video_ends_though_a_server_never_answers() -> None:
+    async with memory_cluster(get_timeout_seconds=0.1) as cluster:
+        video = await cluster.store(content(20 * CHUNK))
+        cluster.server("disk1").hold("digest")
+        found = await cluster.app.inspector.verify(video.id)
+        assert {(problem.server, problem.problem) for problem in found.problems} == {("disk1", "unreachable")}
+        assert found.shards_ok == 40 - len(found.problems)
