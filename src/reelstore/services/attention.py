@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container, Iterable
+from collections.abc import Collection, Container, Iterable
 from dataclasses import dataclass
 
 from reelstore.chunkstore.fetching import Defect
@@ -35,10 +35,12 @@ class Attention:
     """Collect needs from everywhere in the process. Losing them in a crash costs time only: all is seen again.
 
     `known_bad` holds the shards that were found bad and are not good yet; the reconciler tries them again by itself.
+    `lost` holds the chunks that it found on no server. Both are the reconciler's, and only read here.
     """
 
     def __init__(self) -> None:
         self.known_bad: Container[ShardName] = frozenset()
+        self.lost: Collection[str] = ()
         self._needs: dict[Partition, Need] = {}
         self.wake = asyncio.Event()
 

@@ -91,6 +91,7 @@ class Reconciler:
         self.lost: dict[str, Chunk] = {}
         self._bad: dict[ShardName, int] = {}
         attention.known_bad = self._bad
+        attention.lost = self.lost
         self.deletes = DeleteRounds(metadata, fleet)
 
     async def reconcile(self, where: Slice, *, verify: Verify, collect: bool = False) -> Outcome:

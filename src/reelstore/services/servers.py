@@ -76,7 +76,10 @@ class RingView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterStatus:
-    """Whether all is well: `ok`; `degraded`, everything readable and writable with less to spare; or `critical`."""
+    """Whether all is well: `ok`; `degraded`, everything readable and writable with less to spare; or `critical`.
+
+    Chunks that are lost are known once this process has seen everything, some time after its start.
+    """
 
     id: str
     health: str
@@ -260,6 +263,9 @@ class ServerManager:
         needed = max(policy.copies_min for policy in topology.policies.values())
         if up < needed:
             reasons.append(f"{up} servers answer, and {needed} must acknowledge each write: nothing can be stored")
+        lost = len(self._attention.lost)
+        if lost:
+            reasons.append(f"{lost} chunks are on no server: parts of videos cannot be read")
         reasons += [
             f"policy {policy.name} asks for {policy.copies} copies, and there are {len(servers)} servers"
             for policy in topology.policies.values()
@@ -267,7 +273,7 @@ class ServerManager:
         ]
         return ClusterStatus(
             id=cluster.id if cluster else "",
-            health="ok" if not reasons else "critical" if up < needed else "degraded",
+            health="ok" if not reasons else "critical" if lost or up < needed else "degraded",
             reasons=tuple(reasons),
             servers_up=up,
             servers_total=len(servers),

@@ -142,3 +142,20 @@ async def test_a_look_at_a_video_ends_though_a_server_never_answers() -> None:
         found = await cluster.app.inspector.verify(video.id)
         assert {(problem.server, problem.problem) for problem in found.problems} == {("disk1", "unreachable")}
         assert found.shards_ok == 40 - len(found.problems)
+
+
+async def test_a_cluster_that_has_lost_a_chunk_is_not_well_until_it_is_found_again(cluster: Cluster) -> None:
+    await cluster.store(content(CHUNK))
+    await cluster.settle()
+    (chunk,) = await cluster.chunks()
+    for name, shard in await cluster.row(chunk):
+        await cluster.server(name).inner.delete(shard)
+    await cluster.settle()
+    status = await cluster.app.servers.status()
+    assert status.health == "critical"
+    assert status.reasons == ("1 chunks are on no server: parts of videos cannot be read",)
+    name, shard = (await cluster.row(chunk))[0]
+    await cluster.server(name).inner.put(shard, content(CHUNK))
+    await cluster.settle()
+    assert (await cluster.app.servers.status()).health == "ok"
+    await cluster.assert_whole()
