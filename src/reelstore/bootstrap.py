@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from reelstore.background.loops import Background
@@ -14,7 +15,7 @@ from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.config import Settings
-from reelstore.domain.errors import ConfigurationError, ReelstoreError
+from reelstore.domain.errors import ConfigurationError, InvalidServerUrl, MetadataFull, ReelstoreError
 from reelstore.domain.ids import Entropy
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
@@ -35,6 +36,7 @@ from reelstore.services.servers import Drivers, ServerManager
 from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
+from reelstore.storage.memory import MemoryServer
 
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
@@ -44,6 +46,8 @@ DRIVERS = Drivers(
     registry.default_zone,
     registry.same_place,
 )
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +161,10 @@ async def assemble(
         metadata, topology, fleet, entropy=entropy, on_defect=attention.on_defect, limits=_limits(settings)
     )
     monitor = Monitor(metadata, topology, fleet, attention)
-    await monitor.probe_all()
+    try:
+        await monitor.probe_all()
+    except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
+        log.warning("starting on a full volume: %s", error)
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     reconciler = Reconciler(metadata, topology, fleet, repairer, attention, pace)
@@ -174,7 +181,7 @@ async def assemble(
             metadata,
             topology,
             fleet,
-            drivers,
+            drivers if settings.memory else _durable(drivers),
             attention,
             entropy=entropy,
         ),
@@ -187,6 +194,18 @@ async def assemble(
             schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
         ),
     )
+
+
+def _durable(drivers: Drivers) -> Drivers:
+    """Refuse places that forget: what a cluster on disks acknowledges must be on disks."""
+
+    def connect(url: str, name: str, capacity_bytes: int | None) -> StorageServer:
+        driver = drivers.connect(url, name, capacity_bytes)
+        if isinstance(driver, MemoryServer):
+            raise InvalidServerUrl("memory: forgets all in the end; it is for `reelstore serve --memory`", field="url")
+        return driver
+
+    return replace(drivers, connect=connect)
 
 
 async def _found(

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from reelstore.bootstrap import running
+from reelstore.config import Settings
 from reelstore.domain.errors import MetadataFull, MetadataUnavailable
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.repositories.sql.reserve import SHORT_BYTES
+from reelstore.services.video_requests import StoreRequest
+from tests.cluster import CHUNK, content, pieces
 from tests.contract.metadata_values import POLICY, add_file
 
 MIB = 1024 * 1024
@@ -83,3 +87,17 @@ async def test_a_volume_too_small_from_the_start_refuses_to_write_and_still_read
     async with metadata.snapshot() as seen:
         assert await seen.files.get("f") is None
     await metadata.close()
+
+
+async def test_a_gateway_starts_on_a_full_volume_reads_and_purges(volume: Path) -> None:
+    settings = Settings(data=volume, background=False, partition_bits=4, chunk_size_bytes=CHUNK)
+    async with running(settings) as application:
+        stored = await application.videos.store(StoreRequest(name="kept"), pieces(content(3 * CHUNK)))
+    shutil.rmtree(volume / "servers" / "disk3")  # so that the start has something to write down
+    filler = _fill(volume)
+    async with running(settings) as application:
+        assert (await application.servers.status()).servers_up == 2
+        with pytest.raises(MetadataFull):
+            await application.videos.trash(stored.video.id, expected_version=None)
+        assert (await application.videos.purge(stored.video.id, expected_version=None)).freed_bytes == 3 * CHUNK
+    filler.unlink()

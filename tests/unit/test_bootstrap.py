@@ -15,7 +15,13 @@ from reelstore import bootstrap
 from reelstore.bootstrap import DATABASE_FILE, Application, running
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
-from reelstore.domain.errors import ConfigurationError, MetadataUnavailable, ReelstoreError, ServerRefused
+from reelstore.domain.errors import (
+    ConfigurationError,
+    InvalidServerUrl,
+    MetadataUnavailable,
+    ReelstoreError,
+    ServerRefused,
+)
 from reelstore.services import founding
 from reelstore.services.video_requests import StoreRequest
 from tests.cluster import CHUNK, content, disk_cluster, memory_cluster, pieces, seeded
@@ -74,6 +80,13 @@ async def test_a_memory_cluster_leaves_nothing_on_the_disk(tmp_path: Path, monke
     async with running(Settings(memory=True, background=False, partition_bits=4)) as application:
         assert await application.ready() == (True, "ready")
     assert os.listdir(tmp_path) == []  # noqa: PTH208  # only names
+
+
+async def test_a_cluster_on_disks_takes_no_server_that_forgets(tmp_path: Path) -> None:
+    async with running(settings_of(tmp_path)) as application:
+        with pytest.raises(InvalidServerUrl, match="forgets"):
+            await application.servers.add(name="fleeting", url="MEMORY:", zone=None, capacity_bytes=None)
+        assert (await application.servers.status()).servers_total == 3
 
 
 async def test_after_the_end_nothing_is_held_open(tmp_path: Path) -> None:

@@ -26,9 +26,7 @@ def add_server(
         str,
         typer.Argument(metavar="NAME", help="Unique, and never changed: lower-case letters, digits, '.', '_', '-'."),
     ],
-    server_url: Annotated[
-        str, typer.Argument(metavar="SERVER_URL", help="Where it is, such as file:///srv/disk4 or memory:.")
-    ],
+    server_url: Annotated[str, typer.Argument(metavar="SERVER_URL", help="Where it is, such as file:///srv/disk4.")],
     zone: Annotated[str | None, typer.Option(help="Servers that may fail together share one.", metavar="ZONE")] = None,
     capacity: Annotated[
         str | None, typer.Option(help="Its weight in the ring, such as 2TiB; else what the disk has.", metavar="SIZE")

@@ -36,6 +36,10 @@ async def identify(metadata: Metadata, policy: Policy, *, entropy: Entropy) -> C
     It is committed before the first server is claimed, so that a crash between the two leaves places that are known
     to be ours.
     """
+    async with metadata.snapshot() as view:
+        cluster = await view.cluster.get()
+    if cluster is not None:
+        return cluster  # without a unit of work, which a full volume refuses: a start must not need room
     async with metadata.unit_of_work() as uow:
         cluster = await uow.cluster.get()
         if cluster is None:

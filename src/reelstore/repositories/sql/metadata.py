@@ -35,10 +35,10 @@ class SqlMetadata:
     writer, but there are at most `READERS_MAX` at a time: do not begin one inside another.
     """
 
-    def __init__(self, path: Path, *, reserve_bytes: int) -> None:
+    def __init__(self, path: Path, reserve: ReserveFile) -> None:
         self._writers = ConnectionPool(make_engine(path, read_only=False), size=1, interruptible=False)
         self._readers = ConnectionPool(make_engine(path, read_only=True), size=READERS_MAX, interruptible=True)
-        self._reserve = ReserveFile(path, size_bytes=reserve_bytes)
+        self._reserve = reserve
 
     @classmethod
     async def open(cls, url: str, *, reserve_bytes: int = RESERVE_BYTES) -> SqlMetadata:
@@ -54,8 +54,10 @@ class SqlMetadata:
             MetadataUnavailable: the database is locked, or its volume is full or fails; a retry can help.
         """
         path = database_path(url)
+        reserve = ReserveFile(path, size_bytes=reserve_bytes)
+        await asyncio.to_thread(reserve.release_when_short)  # opening makes the log and its index
         await asyncio.to_thread(upgrade, path)
-        return cls(path, reserve_bytes=reserve_bytes)
+        return cls(path, reserve)
 
     def unit_of_work(self, *, frees: bool = False) -> SqlUnit:
         """See `Metadata.unit_of_work`."""
