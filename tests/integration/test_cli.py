@@ -77,7 +77,7 @@ def test_a_file_goes_in_is_listed_and_comes_back_byte_for_byte(
 
 
 def test_a_folder_gives_its_media_files_named_by_their_paths(reelstore: Reelstore, tmp_path: Path) -> None:
-    for name in ("b/2.MKV", "b/1.mp4", "notes.txt", ".hidden.mp4", "a.webm"):
+    for name in ("b/2.MKV", "b/1.mp4", "notes.txt", ".hidden.mp4", ".trash/c.mp4", "a.webm"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(name)
     (tmp_path / "loop").symlink_to(tmp_path)
@@ -86,7 +86,8 @@ def test_a_folder_gives_its_media_files_named_by_their_paths(reelstore: Reelstor
     assert [item["name"] for item in document(stored)["items"]] == ["a.webm", "b/1.mp4", "b/2.MKV"]
 
     everything = document(reelstore("upload", tmp_path, "--all", "--json"))["items"]
-    assert {item["name"] for item in everything} == {"a.webm", "b/1.mp4", "b/2.MKV", "notes.txt", ".hidden.mp4"}
+    hidden = {".hidden.mp4", ".trash/c.mp4"}
+    assert {item["name"] for item in everything} == {"a.webm", "b/1.mp4", "b/2.MKV", "notes.txt"} | hidden
 
 
 def test_one_file_that_fails_does_not_keep_the_others_and_is_named(

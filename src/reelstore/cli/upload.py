@@ -108,13 +108,13 @@ def _sources(paths: Sequence[str], *, everything: bool, batch: Batch) -> Iterato
 
 
 def _files_in(folder: Path, *, everything: bool, batch: Batch) -> Iterator[Source]:
-    """Walk a folder in the order of names; hidden files count as no media, links to folders are not followed."""
+    """Walk a folder in the order of names; nothing hidden counts as media, links to folders are not followed."""
 
     def unreadable(error: OSError) -> None:
         batch.fail(str(error.filename), CommandFailed(error.strerror or str(error)))
 
     for parent, folders, names in os.walk(folder, onerror=unreadable):
-        folders.sort()
+        folders[:] = sorted(name for name in folders if everything or not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
             is_media = path.suffix.lower().removeprefix(".") in MEDIA_EXTENSIONS and not name.startswith(".")
