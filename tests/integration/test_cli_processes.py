@@ -59,6 +59,11 @@ def test_the_version_is_printed() -> None:
     assert run("--version").stdout == f"reelstore {__version__}\n"
 
 
+def test_closed_outputs_are_no_error() -> None:
+    closed = subprocess.run(["/bin/sh", "-c", '"$@" >&- 2>&-', "sh", *COMMAND, "--version"], check=False)
+    assert closed.returncode == ExitCode.OK
+
+
 def test_shells_get_their_completion() -> None:
     completed = run(env={"_REELSTORE_COMPLETE": "complete_bash", "COMP_WORDS": "reelstore ser", "COMP_CWORD": "1"})
 

@@ -81,7 +81,9 @@ cluster.register(app)
 
 def main() -> None:
     """Run the command line; the entry point of the package."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # begun with `>&-`; its number must not go to a file that is opened later
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - open until the end
         # A terminal that cannot show a character gets its escape sequence, and nobody a traceback.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # both are text wrappers here
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     app(prog_name="reelstore")
