@@ -124,7 +124,7 @@ class Repairer:
         except ShardMissing:
             return Repaired(why_not=f"server {member.server.name} does not have what was put there")
         except ServerFull as error:
-            return Repaired(why_not=f"full: {error}")
+            return Repaired(why_not=f"full: server {member.server.name}: {error}")
         except ServerUnavailable as error:
             member.failed(error)
             return Repaired(why_not=f"unreachable: {error}")

@@ -268,7 +268,7 @@ async def test_full_servers_are_a_reason_that_ends_when_there_is_room(cluster: C
     await cluster.settle()
     status = await status_of(cluster)
     assert status.state == "blocked"
-    assert all(reason.startswith("full: ") for reason in status.reasons)
+    assert all(reason.startswith("full: server disk4: ") for reason in status.reasons)
     cluster.server("disk4").full = False
     await cluster.settle()
     await cluster.assert_whole()
