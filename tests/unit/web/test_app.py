@@ -228,7 +228,7 @@ async def test_our_own_pages_and_programs_may_change_things(gateway: Gateway, he
     "host", ["127.0.0.1", "127.0.0.1:5000", "localhost", "LocalHost:80", "[::1]:5000", "[::1]", "localhost."]
 )
 async def test_a_gateway_on_loopback_answers_to_loopback_names(gateway: Gateway, host: str) -> None:
-    assert (await gateway.http.get("/healthz", headers={"host": host})).status_code == 200
+    assert (await gateway.http.get(VIDEOS, headers={"host": host})).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -240,10 +240,16 @@ async def test_a_gateway_on_loopback_answers_to_no_other_name(gateway: Gateway, 
 
 async def test_allowed_hosts_are_those_told_and_any_where_nobody_can_know() -> None:
     async with gateway_in_memory(allowed_hosts=("videos.example",)) as told:
-        assert_problem(await told.http.get("/healthz"), 421, "host-not-allowed")
-        assert (await told.http.get("/healthz", headers={"host": "Videos.Example:443"})).status_code == 200
+        assert_problem(await told.http.get(VIDEOS), 421, "host-not-allowed")
+        assert (await told.http.get(VIDEOS, headers={"host": "Videos.Example:443"})).status_code == 200
     async with gateway_in_memory(host="0.0.0.0") as anywhere:
-        assert (await anywhere.http.get("/healthz", headers={"host": "any.example"})).status_code == 200
+        assert (await anywhere.http.get(VIDEOS, headers={"host": "any.example"})).status_code == 200
+
+
+@pytest.mark.parametrize("probe", ["/healthz", "/readyz"])
+async def test_probes_may_ask_by_any_name(probe: str) -> None:
+    async with gateway_in_memory(allowed_hosts=("videos.example",)) as told:
+        assert (await told.http.get(probe, headers={"host": "127.0.0.1:5000"})).status_code == 200
 
 
 # ---------------------------------------------------------------------- OpenAPI

@@ -12,6 +12,7 @@ from reelstore.web.errors import CrossSiteRequest, HostNotAllowed
 from reelstore.web.problems import problem_response
 
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+_PROBES = {"/healthz", "/readyz"}
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -19,7 +20,7 @@ class Origins:
     """Refuse hosts that are not ours, and changes that another site asks for.
 
     - A `Host` outside of `allowed_hosts` gets 421: otherwise a site whose name suddenly resolves to 127.0.0.1 (DNS
-      rebinding) could read everything with its visitors' browsers.
+      rebinding) could read everything with its visitors' browsers. Probes have nothing to read, and ask by address.
     - A method that may change something gets 403 when the browser says that another site, or another origin of the
       same site, asks for it: by `Sec-Fetch-Site`, which pages cannot forge, or by an `Origin` that is not the `Host`
       where browsers do not send that. Programs send neither, and pass.
@@ -37,7 +38,7 @@ class Origins:
         """Serve one request, as ASGI asks."""
         if scope["type"] == "http":
             headers = {name: value.decode("latin-1") for name, value in scope["headers"]}
-            error = self._refusal(scope["method"], headers)
+            error = None if scope["path"] in _PROBES else self._refusal(scope["method"], headers)
             if error is not None:
                 await problem_response(error, scope)(scope, receive, send)
                 return
