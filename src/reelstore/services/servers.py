@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.topology import Topology, TopologyCache
-from reelstore.domain.errors import InvalidInput, ServerExists, ServerNotFound
+from reelstore.domain.errors import InvalidInput, ServerExists, ServerNotFound, ServerUnavailable
 from reelstore.domain.ids import Entropy
 from reelstore.domain.server import (
     SERVERS_MAX,
@@ -29,9 +30,12 @@ from reelstore.placement.plan import warnings as placement_warnings
 from reelstore.placement.ring import Ring, RingSet
 from reelstore.repositories.interface import Metadata, Totals, UnitOfWork
 from reelstore.services.attention import Attention
-from reelstore.storage.interface import StorageServer
+from reelstore.storage.interface import StorageServer, Usage
 
 CAPACITY_BYTES_MAX = 2**60
+PLACE_SECONDS = 5.0
+CLAIM_SECONDS = 30.0
+"""A disk that hangs must not keep another server from being added: it may be the one that is to stand in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,13 +162,14 @@ class ServerManager:
         async with self._changing:
             try:
                 await self._check_is_new(name, url)
-                await self._fleet.attach(driver, name, claim=True)
-                usage = await driver.usage()
+                usage = await self._claim(driver, name)
                 capacity = capacity_bytes or usage.capacity_bytes
                 server = Server(name, -1, url, zone, capacity, used_bytes=usage.used_bytes)
                 server = await self._begin_epoch(server)
             except BaseException:
-                await driver.close()
+                with suppress(TimeoutError):  # what hangs there closes when it returns
+                    async with asyncio.timeout(PLACE_SECONDS):
+                        await driver.close()
                 raise
             self._fleet.adopt(server, driver)
             await self._topology.refresh()
@@ -177,10 +182,26 @@ class ServerManager:
         for server in servers:
             if server.state is ServerState.REMOVED:
                 continue
-            if await asyncio.to_thread(self._drivers.same_place, server.url, url):  # asks disks, which may be slow
+            if await self._is_same_place(server.url, url):
                 raise ServerExists(f"server {server.name} is at that place already")
         if len(servers) >= SERVERS_MAX:
             raise InvalidInput(f"a cluster has at most {SERVERS_MAX} servers", field="name")
+
+    async def _is_same_place(self, url_a: str, url_b: str) -> bool:
+        """Compare two places; one that does not answer is not waited for: its marker and its lock guard it too."""
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                return await asyncio.to_thread(self._drivers.same_place, url_a, url_b)
+        except TimeoutError:
+            return False
+
+    async def _claim(self, driver: StorageServer, name: str) -> Usage:
+        try:
+            async with asyncio.timeout(CLAIM_SECONDS):
+                await self._fleet.attach(driver, name, claim=True)
+                return await driver.usage()
+        except TimeoutError:
+            raise ServerUnavailable(f"the place did not answer within {CLAIM_SECONDS:g} s", server=name) from None
 
     async def _begin_epoch(self, server: Server) -> Server:
         """Register the server and make the ring with it the newest, in one transaction under the ring head's lock."""

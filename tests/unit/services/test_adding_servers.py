@@ -18,9 +18,10 @@ from reelstore.domain.errors import InvalidInput, InvalidServerUrl, ServerExists
 from reelstore.repositories.interface import UnitOfWork
 from reelstore.services import servers as servers_module
 from reelstore.services.servers import CAPACITY_BYTES_MAX
-from reelstore.storage.interface import Marker
+from reelstore.storage.interface import Marker, StorageServer
 from reelstore.storage.memory import MemoryServer
 from tests.cluster import CHUNK, POLICY, Cluster, content, disk_cluster, memory_cluster
+from tests.faults import FaultyServer
 
 
 async def assert_unchanged(cluster: Cluster, names: list[str]) -> None:
@@ -390,3 +391,31 @@ async def test_whether_a_place_is_taken_is_asked_in_a_thread_because_a_disk_may_
     await cluster.add_server("disk4")
     assert len(asked_in) == 3
     assert threading.get_ident() not in asked_in
+
+
+async def test_a_place_that_never_answers_keeps_no_other_server_from_being_added(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servers_module, "PLACE_SECONDS", 0.1)
+    monkeypatch.setattr(servers_module, "CLAIM_SECONDS", 0.1)
+    answers = threading.Event()
+    connect = cluster.app.servers._drivers.connect
+
+    def hangs(url_a: str, url_b: str) -> bool:
+        return answers.wait() and DRIVERS.same_place(url_a, url_b)
+
+    def connect_to_what_hangs(url: str, name: str, capacity_bytes: int | None) -> StorageServer:
+        driver = connect(url, name, capacity_bytes)
+        if name == "hanging":
+            assert isinstance(driver, FaultyServer)
+            driver.hold("attach")
+        return driver
+
+    drivers = cluster.app.servers._drivers
+    cluster.app.servers._drivers = replace(drivers, connect=connect_to_what_hangs, same_place=hangs)
+    try:
+        with pytest.raises(ServerUnavailable):
+            await cluster.add_server("hanging")
+        assert (await cluster.add_server("disk4")).number == 3
+    finally:
+        answers.set()
