@@ -182,6 +182,14 @@ async def test_fields_win_over_the_query(gateway: Gateway) -> None:
     assert (video["title"], video["description"]) == ("form", "query")
 
 
+@pytest.mark.parametrize("file_first", [False, True])
+async def test_an_input_that_a_page_left_empty_says_nothing(gateway: Gateway, file_first: bool) -> None:
+    fields = [(name, "") for name in ("name", "title", "description", "tag", "tags")]
+    parts = [("file", FILE), *fields] if file_first else [*fields, ("file", FILE)]
+    video = assert_video(await post_form(gateway, *parts), 201)
+    assert [video[name] for name in ("name", "title", "description", "tags")] == [FILE[0], FILE[0], "", []]
+
+
 @pytest.mark.parametrize(
     "parts",
     [

@@ -66,12 +66,15 @@ class _Described:
     policy: str | None
 
     def updated(self, fields: Mapping[str, Sequence[str]]) -> _Described:
-        """Return the description with a form's fields, which win over the query; of a repeated one the last wins."""
+        """Return the description with a form's fields, which win over the query; of a repeated one the last wins.
+
+        An empty field says nothing: browsers send one for each input that was left empty.
+        """
 
         def last(field: str, present: str | None) -> str | None:
-            return fields[field][-1] if field in fields else present
+            return (fields[field][-1] if field in fields else None) or present
 
-        tags = [*fields.get("tag", ())]
+        tags = [tag for tag in fields.get("tag", ()) if tag]
         for line in fields.get("tags", ()):
             tags += [tag for tag in line.split(",") if tag.strip()]
         return _Described(
