@@ -34,9 +34,9 @@ from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString
 
 BATCH_CHUNKS_MAX = 8
-BATCH_CHUNKS_EAGER = 4
-"""So many hashed chunks are referred to at once without waiting for the placing ones, which keeps the disks busy."""
-CHUNKS_IN_FLIGHT_MAX = 16
+"""So many hashed chunks are referred to at once, without waiting for those being placed: the disks stay busy."""
+CHUNKS_IN_FLIGHT_MAX = 24
+"""One batch is being hashed while one is being placed and one confirmed."""
 RING_CHANGES_MAX = 20
 
 log = logging.getLogger(__name__)
@@ -207,7 +207,7 @@ class FileWriter:
         idle = not any(piece.chunk is not None and piece.placement is None for piece in self._pieces)
         if self._completion is not None and (hashed or len(placed) == len(self._pieces)):
             return True  # nothing more comes that would be worth waiting for
-        if len(hashed) >= BATCH_CHUNKS_EAGER or len(placed) >= BATCH_CHUNKS_MAX:
+        if max(len(hashed), len(placed)) >= BATCH_CHUNKS_MAX:
             return True
         return idle and bool(placed or hashed)
 
