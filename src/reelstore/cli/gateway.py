@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
 import math
@@ -109,6 +110,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             shutdown_timeout_seconds=math.ceil(settings.graceful_seconds),
         )
         ending.server = _Server(config, on_listening=lambda: output.say(announcement))
+        gc.freeze()  # modules, routes and rings stay for good: a collection that looked at them took 80 ms of the loop
         await ending.server.serve(sockets=[listener])
 
 
