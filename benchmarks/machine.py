@@ -22,10 +22,13 @@ def touch_memory(size_bytes: int) -> None:
     """Write to that much fresh memory and give it back to the kernel.
 
     A virtual machine of this kind hands free memory to its host, and the first write to a page after that waits for
-    the host: up to three times slower. Whoever is measured first would pay for it, so each side is preceded by this.
+    the host: up to five times slower. Whoever is measured first would pay for it, so each side is preceded by this.
+    In huge pages, because only those are what the page cache takes next: after touching small ones, 512 MiB of files
+    cost 0.7 to 1.3 s of system time, after huge ones 0.2 s, as much as after deleting files of that size.
     """
     size_bytes = min(size_bytes, int(_free_bytes() * SPARE_PART))
-    with mmap.mmap(-1, size_bytes) as memory:
+    with mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.madvise(mmap.MADV_HUGEPAGE)
         np.frombuffer(memory, dtype=np.uint8)[:: mmap.PAGESIZE] = 1
 
 
