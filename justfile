@@ -34,9 +34,9 @@ dev *arguments:
 model *arguments:
     python -m tests.model "$@"
 
-# Measure: one benchmark by its name (`just bench placement`), or all. benchmarks/README.md explains each figure.
-bench name="[a-z]*" *arguments:
-    for file in benchmarks/{{ name }}.py; do python "$file" "${@:2}" || exit 1; done
+# Measure: all benchmarks, or the named ones; `just bench --help` says how, benchmarks/README.md what they mean.
+bench *arguments:
+    python -m benchmarks "$@"
 
 # Write the golden files that are missing. One that exists is never written again: old formats must stay readable.
 golden:
