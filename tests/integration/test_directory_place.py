@@ -286,3 +286,12 @@ class TestReadOnly:
             await server.attach(MARKER, claim=True)
             assert await listed_names(server) == {NAME}
             await server.close()
+
+
+@pytest.mark.parametrize("below", [(), ("below",)])
+async def test_a_file_is_no_place_for_a_server(tmp_path: Path, below: tuple[str, ...]) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    with pytest.raises(ServerRefused, match="is not a folder"):
+        await DirectoryServer("a", file.joinpath(*below), reserve_bytes=0).attach(MARKER, claim=True)
+    assert file.read_text() == "mine"

@@ -103,7 +103,7 @@ class Drivers:
     Args:
         connect: makes a driver of a URL, name and capacity; raises `InvalidServerUrl`.
         default_zone: the zone of a URL when none is given.
-        same_place: whether two URLs name one place.
+        same_place: whether two URLs name one place, or one inside the other.
     """
 
     connect: Callable[[str, str, int | None], StorageServer]
@@ -183,7 +183,7 @@ class ServerManager:
             if server.state is ServerState.REMOVED:
                 continue
             if await self._is_same_place(server.url, url):
-                raise ServerExists(f"server {server.name} is at that place already")
+                raise ServerExists(f"server {server.name} is at that place already, or one would be inside the other")
         if len(servers) >= SERVERS_MAX:
             raise InvalidInput(f"a cluster has at most {SERVERS_MAX} servers", field="name")
 

@@ -63,9 +63,9 @@ def default_zone(url: str) -> str:
 
 
 def same_place(url_a: str, url_b: str) -> bool:
-    """Tell whether two URLs lead to one place, as they stand now: symbolic links and bind mounts are seen through.
+    """Tell whether two URLs lead to one place, or one into the other, as they stand now.
 
-    Two memories are always two places.
+    Symbolic links are seen through, and bind mounts of one place. Two memories are always two places.
 
     Raises:
         InvalidServerUrl: see `connect`.
@@ -169,8 +169,10 @@ def _same_directory(a: SplitResult, b: SplitResult) -> bool:
     path_a, _ = _directory(a)
     path_b, _ = _directory(b)
     with suppress(OSError):
-        return path_a.samefile(path_b)
-    return os.path.realpath(path_a) == os.path.realpath(path_b)
+        if path_a.samefile(path_b):
+            return True
+    real_a, real_b = Path(os.path.realpath(path_a)), Path(os.path.realpath(path_b))
+    return real_a.is_relative_to(real_b) or real_b.is_relative_to(real_a)
 
 
 _DRIVERS: Mapping[str, _Driver] = {

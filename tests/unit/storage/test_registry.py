@@ -105,8 +105,18 @@ def test_two_ways_to_one_place_are_the_same_place(tmp_path: Path) -> None:
     for url in (*same, place.as_uri() + "?reserve_bytes=1"):
         assert same_place(place.as_uri(), url)
         assert same_place(url, place.as_uri())
-    later = [(link / "later").as_uri(), (place / "later").as_uri()]
-    assert same_place(*later)
-    assert not same_place(place.as_uri(), later[0])
+    assert same_place((link / "later").as_uri(), (place / "later").as_uri())
+    assert not same_place(place.as_uri(), (tmp_path / "placed").as_uri())
     assert not same_place(place.as_uri(), "memory:")
     assert not same_place("memory:", "memory:")
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_place_inside_another_is_no_place_of_its_own(tmp_path: Path, made: bool) -> None:
+    outer, inner, link = tmp_path / "outer", tmp_path / "outer" / "a" / "b", tmp_path / "link"
+    link.symlink_to(outer)
+    if made:
+        inner.mkdir(parents=True)
+    for url in (inner.as_uri(), (link / "a").as_uri()):
+        assert same_place(outer.as_uri(), url)
+        assert same_place(url, outer.as_uri())

@@ -232,10 +232,13 @@ def make_folder(path: Path, *, server: str) -> None:
     """Make the folder and its parents, where they are missing.
 
     Raises:
+        ServerRefused: something else is there; a retry does not help.
         ServerUnavailable: that is not possible.
     """
     try:
         path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ServerRefused(f"{error.filename} is not a folder", server=server) from None
     except OSError as error:
         raise storage_error(error, server=server, doing=f"cannot make the folder {path}") from error
 
