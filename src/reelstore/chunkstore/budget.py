@@ -23,9 +23,9 @@ class MemoryBudget:
         self._patience_seconds = patience_seconds
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def try_acquire(self, size_bytes: int) -> bool:
-        """Take the bytes if they are free and nobody waits; return whether they were."""
-        if self._waiting or not self._fits(size_bytes):
+    def try_acquire(self, size_bytes: int, *, leaving_bytes: int = 0) -> bool:
+        """Take the bytes if that leaves so many free and nobody waits; return whether they were taken."""
+        if self._waiting or not self._fits(size_bytes + leaving_bytes):
             return False
         self.used_bytes += size_bytes
         return True

@@ -16,6 +16,8 @@ from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString
 
 READ_AHEAD_CHUNKS_MAX = 2
+STALL_SECONDS = 5.0
+"""A reader that takes nothing for so long, as a paused player does, loses what was read ahead for it."""
 MAP_PAGE_CHUNKS = 256
 
 
@@ -52,6 +54,7 @@ class RangeReader:
         self._ahead: deque[_Ahead] = deque()
         self._held_bytes = 0
         self._first: memoryview | None = None
+        self._stall_timer: asyncio.TimerHandle | None = None
 
     @classmethod
     async def open(cls, tools: ReadingTools, file_id: str, start: int, stop: int) -> Self:
@@ -87,6 +90,12 @@ class RangeReader:
         self._start = self._stop
         self._let_go()
         self._forget_ahead()
+        self._watch_for_stall(on=False)
+
+    def _watch_for_stall(self, *, on: bool) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self._stall_timer = asyncio.get_running_loop().call_later(STALL_SECONDS, self._forget_ahead) if on else None
 
     def _forget_ahead(self) -> None:
         while self._ahead:
@@ -98,6 +107,7 @@ class RangeReader:
 
     async def _next(self) -> memoryview | None:
         self._tools.activity.touch()
+        self._watch_for_stall(on=False)
         self._let_go()
         if self._start >= self._stop:
             return None
@@ -120,6 +130,7 @@ class RangeReader:
         offset = ahead.reference.offset_bytes
         piece = memoryview(data)[self._start - offset : self._stop - offset]
         self._start += piece.nbytes
+        self._watch_for_stall(on=True)
         return piece
 
     def _let_go(self) -> None:
@@ -135,10 +146,11 @@ class RangeReader:
         return await self._tools.cache.get(chunk)
 
     async def _read_ahead(self) -> None:
-        """Begin to read what comes next, as far as memory is free at once."""
+        """Begin to read what comes next, as far as memory is free at once: half of it is left to those who begin."""
+        leaving_bytes = self._tools.budget.limit_bytes // 2
         while len(self._ahead) <= READ_AHEAD_CHUNKS_MAX and self._ahead[-1].reference.stop_bytes < self._stop:
             reference = await self._next_reference()
-            if not self._tools.budget.try_acquire(reference.chunk.size_bytes):
+            if not self._tools.budget.try_acquire(reference.chunk.size_bytes, leaving_bytes=leaving_bytes):
                 self._map.appendleft(reference)
                 return
             self._begin(reference)

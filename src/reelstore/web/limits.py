@@ -39,7 +39,7 @@ HEAD_TIMEOUT_SECONDS = 30.0
 BODY_IDLE_TIMEOUT_SECONDS = 120.0
 """Without one byte of a request body that is still expected."""
 
-SEND_IDLE_TIMEOUT_SECONDS = 300.0
+SEND_IDLE_TIMEOUT_SECONDS = 60.0
 """Without a client taking a piece of content off the socket: a paused player keeps its connection that long."""
 
 LINGER_TIMEOUT_SECONDS = 30.0

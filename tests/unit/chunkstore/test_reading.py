@@ -207,6 +207,31 @@ async def test_readers_keep_within_the_memory_that_all_of_them_share(cluster: Cl
     assert tools(cluster).budget.used_bytes == 0
 
 
+async def test_a_reader_that_stalls_keeps_one_chunk_and_goes_on_where_it_was(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "STALL_SECONDS", 0.0)
+    data = content(6 * CHUNK + 1)
+    video = await cluster.store(data)
+    reader = await reader_of(cluster, video)
+    got = b""
+    async for piece in reader:
+        got += piece
+        await settled()
+        assert tools(cluster).budget.used_bytes <= CHUNK
+    assert got == data
+    assert tools(cluster).budget.used_bytes == 0
+
+
+async def test_reading_ahead_leaves_half_of_the_memory_to_readers_that_begin(cluster: Cluster) -> None:
+    video = await cluster.store(content(20 * CHUNK))
+    limited(cluster, 8 * CHUNK, patience_seconds=0.0)
+    readers = [await reader_of(cluster, video) for _ in range(6)]
+    assert tools(cluster).budget.used_bytes == 8 * CHUNK  # each has its own, and only the first one two ahead
+    for reader in readers:
+        await reader.aclose()
+
+
 async def test_with_memory_for_one_chunk_a_reader_still_comes_to_its_end(cluster: Cluster) -> None:
     data = content(5 * CHUNK + 1)
     video = await cluster.store(data)
