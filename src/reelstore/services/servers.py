@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +35,9 @@ from reelstore.services.attention import Attention
 from reelstore.storage.interface import StorageServer, Usage
 
 CAPACITY_BYTES_MAX = 2**60
+Answer = TypeVar("Answer")
+
+ASKING_THREADS = 4
 PLACE_SECONDS = 5.0
 CLAIM_SECONDS = 30.0
 """A disk that hangs must not keep another server from being added: it may be the one that is to stand in."""
@@ -131,6 +136,8 @@ class ServerManager:
         self._attention = attention
         self._entropy = entropy
         self._changing = asyncio.Lock()
+        # Apart from the pool that everything else uses: a disk that hangs holds the threads that ask for it.
+        self._asking = ThreadPoolExecutor(ASKING_THREADS, thread_name_prefix="places")
 
     async def add(self, *, name: str, url: str, zone: str | None, capacity_bytes: int | None) -> ServerView:
         """Add a server: claim its place, compute the next ring, and begin its epoch.
@@ -152,7 +159,7 @@ class ServerManager:
         if capacity_bytes is not None and not 1 <= capacity_bytes <= CAPACITY_BYTES_MAX:
             raise InvalidInput(f"capacity_bytes must be 1 to {CAPACITY_BYTES_MAX}", field="capacity_bytes")
         driver = self._drivers.connect(url, name, capacity_bytes)
-        in_zone = check_zone(zone if zone is not None else await asyncio.to_thread(self._drivers.default_zone, url))
+        in_zone = check_zone(zone if zone is not None else await self._default_zone(name, url))
         joining = self._join(driver, name=name, url=url, zone=in_zone, capacity_bytes=capacity_bytes)
         await asyncio.shield(joining)  # a caller who leaves must not leave the metadata and this process apart
         return await self.get(name)
@@ -190,10 +197,20 @@ class ServerManager:
     async def _is_same_place(self, url_a: str, url_b: str) -> bool:
         """Compare two places; one that does not answer is not waited for: its marker and its lock guard it too."""
         try:
-            async with asyncio.timeout(PLACE_SECONDS):
-                return await asyncio.to_thread(self._drivers.same_place, url_a, url_b)
+            return await self._ask(self._drivers.same_place, url_a, url_b)
         except TimeoutError:
             return False
+
+    async def _default_zone(self, name: str, url: str) -> str:
+        try:
+            return await self._ask(self._drivers.default_zone, url)
+        except TimeoutError:
+            raise ServerUnavailable(f"the place did not answer within {PLACE_SECONDS:g} s", server=name) from None
+
+    async def _ask(self, question: Callable[..., Answer], *urls: str) -> Answer:
+        """Ask a driver about places, in a thread; raise `TimeoutError` when that takes too long."""
+        async with asyncio.timeout(PLACE_SECONDS):
+            return await asyncio.get_running_loop().run_in_executor(self._asking, question, *urls)
 
     async def _claim(self, driver: StorageServer, name: str) -> Usage:
         try:
