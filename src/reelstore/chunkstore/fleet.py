@@ -30,6 +30,7 @@ class FleetMember:
     attached: bool = False
     problem: str | None = "not probed yet"
     latency_seconds: float = 0.0
+    free_bytes: int | None = None
 
     @property
     def is_up(self) -> bool:
@@ -138,6 +139,7 @@ class Fleet:
             return False
         member.problem = None
         member.server = replace(member.server, used_bytes=usage.used_bytes)
+        member.free_bytes = usage.free_bytes
         return not was_up
 
     def by_preference(self, numbers: Iterable[int]) -> list[FleetMember]:

@@ -30,8 +30,9 @@ from reelstore.placement.members import Member
 from reelstore.placement.plan import PlacementWarning
 from reelstore.placement.plan import warnings as placement_warnings
 from reelstore.placement.ring import Ring, RingSet
-from reelstore.repositories.interface import Metadata, Totals, UnitOfWork
+from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
+from reelstore.services.status import ClusterStatus, cluster_status
 from reelstore.storage.interface import StorageServer, Usage
 
 CAPACITY_BYTES_MAX = 2**60
@@ -81,24 +82,6 @@ class RingView:
     servers: tuple[RingMember, ...]
     balance: float
     warnings: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterStatus:
-    """Whether all is well: `ok`; `degraded`, everything readable and writable with less to spare; or `critical`.
-
-    Chunks that are lost are known once this process has seen everything, some time after its start.
-    """
-
-    id: str
-    health: str
-    reasons: tuple[str, ...]
-    servers_up: int
-    servers_total: int
-    epoch: int
-    capacity_bytes: int
-    used_bytes: int
-    totals: Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +154,8 @@ class ServerManager:
                 await self._check_is_new(name, url)
                 usage = await self._claim(driver, name)
                 capacity = capacity_bytes or usage.capacity_bytes
+                if capacity < 1:
+                    raise InvalidInput("the place has no capacity; give capacity_bytes", field="capacity_bytes")
                 server = Server(name, -1, url, zone, capacity, used_bytes=usage.used_bytes)
                 server = await self._begin_epoch(server)
             except BaseException:
@@ -290,36 +275,9 @@ class ServerManager:
 
     async def status(self) -> ClusterStatus:
         """Say whether all is well, in one value."""
-        async with self._metadata.snapshot() as view:
-            cluster = await view.cluster.get()
-            totals = await view.videos.totals()
         servers = [view.server for view in await self.list()]
-        topology = self._topology.present
-        down = [server for server in servers if server.health != "up"]
-        reasons = [f"server {server.name} does not answer: {server.health_reason}" for server in down]
-        up = len(servers) - len(down)
-        needed = max(policy.copies_min for policy in topology.policies.values())
-        if up < needed:
-            reasons.append(f"{up} servers answer, and {needed} must acknowledge each write: nothing can be stored")
         lost = len(self._attention.lost)
-        if lost:
-            reasons.append(f"{lost} chunks are on no server: parts of videos cannot be read")
-        reasons += [
-            f"policy {policy.name} asks for {policy.copies} copies, and there are {len(servers)} servers"
-            for policy in topology.policies.values()
-            if len(servers) < policy.copies
-        ]
-        return ClusterStatus(
-            id=cluster.id if cluster else "",
-            health="ok" if not reasons else "critical" if lost or up < needed else "degraded",
-            reasons=tuple(reasons),
-            servers_up=up,
-            servers_total=len(servers),
-            epoch=topology.epoch,
-            capacity_bytes=sum(server.capacity_bytes for server in servers),
-            used_bytes=sum(server.used_bytes for server in servers),
-            totals=totals,
-        )
+        return await cluster_status(self._metadata, self._topology.present, self._fleet, servers, lost_chunks=lost)
 
 
 def members_of(servers: Sequence[Server]) -> list[Member]:

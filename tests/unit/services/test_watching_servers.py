@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import MetadataUnavailable, ServerNotFound
 from reelstore.domain.server import Server, ServerState
 from reelstore.services import health as health_module
@@ -247,3 +248,17 @@ async def test_probes_at_once_agree(cluster: Cluster) -> None:
     cluster.server("disk1").down = False
     await asyncio.gather(*(cluster.probe() for _ in range(5)))
     assert (await cluster.app.servers.status()).health == "ok"
+
+
+async def test_full_servers_are_named_and_too_many_of_them_are_critical() -> None:
+    async with memory_cluster(capacity_bytes=10 * CHUNK) as cluster:
+        await cluster.server("disk1").put(ShardName(POLICY, bytes(32), "0" * 32, 0, 1), bytes(10 * CHUNK))
+        await cluster.probe()
+        status = await cluster.app.servers.status()
+        assert status.health == "degraded"
+        assert status.reasons == ("server disk1 has no room for another chunk",)
+        await cluster.server("disk2").put(ShardName(POLICY, bytes(32), "0" * 32, 0, 1), bytes(10 * CHUNK))
+        await cluster.probe()
+        status = await cluster.app.servers.status()
+        assert status.health == "critical"
+        assert status.reasons[-1] == "1 servers have room, and 2 must: nothing can be stored"
