@@ -21,6 +21,7 @@ from uvicorn.supervisors import ChangeReload
 from reelstore import __version__
 from reelstore.bootstrap import Application, running
 from reelstore.cli import output
+from reelstore.cli.allocation import keep_freed_chunks
 from reelstore.cli.failures import CommandFailed
 from reelstore.config import Settings
 from reelstore.web.app import create_app
@@ -40,6 +41,7 @@ def run(settings: Settings, sockets: Sequence[socket.socket] = ()) -> None:
         CommandFailed: the address cannot be listened on.
         ConfigurationError, MetadataUnavailable: see `reelstore.bootstrap.running`.
     """
+    keep_freed_chunks()
     # Before anything is touched: a second server on one port should change nothing.
     listening = nullcontext(sockets[0]) if sockets else _listener(settings.host, settings.port)
     with listening as listener, asyncio.Runner(loop_factory=_new_loop) as runner:
