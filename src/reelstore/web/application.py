@@ -70,19 +70,22 @@ def application_of(request: Request) -> Application:
     return cast("Application", request.app.state.application)
 
 
-def _videos(request: Request) -> VideoService:
+# Coroutines, though they wait for nothing: FastAPI would run plain functions in a thread, for each request.
+
+
+async def _videos(request: Request) -> VideoService:
     return application_of(request).videos
 
 
-def _servers(request: Request) -> ServerManager:
+async def _servers(request: Request) -> ServerManager:
     return application_of(request).servers
 
 
-def _inspector(request: Request) -> VideoInspector:
+async def _inspector(request: Request) -> VideoInspector:
     return application_of(request).inspector
 
 
-def _rebalancer(request: Request) -> Rebalancer:
+async def _rebalancer(request: Request) -> Rebalancer:
     return application_of(request).rebalancer
 
 
