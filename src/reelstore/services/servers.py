@@ -153,9 +153,7 @@ class ServerManager:
             try:
                 await self._check_is_new(name, url)
                 usage = await self._claim(driver, name)
-                capacity = capacity_bytes or usage.capacity_bytes
-                if capacity < 1:
-                    raise InvalidInput("the place has no capacity; give capacity_bytes", field="capacity_bytes")
+                capacity = _some_capacity(capacity_bytes or usage.capacity_bytes)
                 server = Server(name, -1, url, zone, capacity, used_bytes=usage.used_bytes)
                 server = await self._begin_epoch(server)
             except BaseException:
@@ -294,6 +292,12 @@ def draw_tenures(entropy: Entropy, count: int) -> NDArray[np.uint64]:
     tenures = np.frombuffer(entropy(8 * count), dtype=np.uint64).copy()
     tenures[tenures == 0] = 1
     return tenures
+
+
+def _some_capacity(capacity_bytes: int) -> int:
+    if capacity_bytes < 1:
+        raise InvalidInput("the place has no capacity of its own; give one", field="capacity_bytes")
+    return capacity_bytes
 
 
 def _check_is_new(servers: Sequence[Server], name: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -63,9 +64,10 @@ class ReserveFile:
 
     def release_when_short(self) -> None:
         """Give the room up if the volume has less than `SHORT_BYTES` left."""
-        if shutil.disk_usage(self._path.parent).free < SHORT_BYTES:
-            self._held = False
-            self._path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):  # opening the database says it better
+            if shutil.disk_usage(self._path.parent).free < SHORT_BYTES:
+                self._held = False
+                self._path.unlink(missing_ok=True)
 
 
 class Room:
