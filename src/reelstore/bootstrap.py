@@ -74,7 +74,7 @@ class Application:
         except ReelstoreError as error:
             return False, str(error)
         up = sum(member.is_up for member in self.fleet)
-        needed = max(policy.copies_min for policy in self.topology.present.policies.values())
+        needed = self.topology.present.copies_min
         if up < needed:
             return False, f"{up} storage servers answer, and {needed} must acknowledge each write"
         return True, "ready"

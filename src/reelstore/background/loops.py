@@ -38,7 +38,6 @@ class Background:
         probe_seconds: float,
         expiry_seconds: float,
     ) -> None:
-        self._rebalancer = rebalancer
         self._loops: list[Awaitable[None]] = [_every(probe_seconds, "probing servers", monitor)]
         if rebalancer is not None:
             self._loops += [

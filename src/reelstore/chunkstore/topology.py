@@ -50,6 +50,11 @@ class Topology:
             known = ", ".join(sorted(self.policies))
             raise PolicyNotFound(f"there is no policy {name!r}; there are: {known}", key=name or "") from None
 
+    @property
+    def copies_min(self) -> int:
+        """Return how many servers must acknowledge each write, whatever its policy."""
+        return max(policy.copies_min for policy in self.policies.values())
+
     def redundancy(self, policy: str) -> Redundancy:
         """Return how a policy's chunks are made redundant."""
         return redundancy_of(self.policy(policy))

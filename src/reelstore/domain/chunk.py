@@ -14,8 +14,6 @@ from enum import StrEnum
 from reelstore.domain.errors import InvalidInput
 
 DIGEST_BYTES = 32
-ID_BYTES = 16
-TENURE_BYTES = 8
 
 _NAME = re.compile(
     r"(?P<policy>[a-z0-9][a-z0-9_-]{0,62})/"

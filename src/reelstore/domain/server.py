@@ -10,7 +10,6 @@ from enum import StrEnum
 from reelstore.domain.errors import InvalidInput
 
 SERVERS_MAX = 10_000
-ZONE_LENGTH_MAX = 63
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _ZONE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,61}[A-Za-z0-9])?")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from reelstore.chunkstore.topology import Topology, TopologyCache
 from reelstore.domain.chunk import ChunkRef
-from reelstore.domain.errors import InvalidCursor, VideoNotFound
-from reelstore.domain.video import Video
+from reelstore.domain.errors import InvalidCursor
 from reelstore.placement.ring import Seat
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need
+from reelstore.services.lookup import found_video
 from reelstore.services.pages import Page, check_limit, decode_cursor, encode_cursor
 from reelstore.services.repair import Repairer, ShardState
 from reelstore.services.survey import Expected
@@ -92,7 +92,7 @@ class VideoInspector:
                 raise InvalidCursor("the cursor belongs to another video's placement", field="cursor")
             start = value
         async with self._metadata.snapshot() as view:
-            video = _found(await view.videos.get(video_id), video_id)
+            video = found_video(await view.videos.get(video_id), video_id)
             places = list(await view.files.chunk_map(video.file_id, start, video.size_bytes, limit=limit))
             names = {server.number: server.name for server in await view.servers.list()}
         topology = self._topology.present
@@ -111,7 +111,7 @@ class VideoInspector:
         offset = 0
         while True:
             async with self._metadata.snapshot() as view:
-                video = _found(await view.videos.get(video_id), video_id)
+                video = found_video(await view.videos.get(video_id), video_id)
                 places = list(
                     await view.files.chunk_map(video.file_id, offset, video.size_bytes, limit=MAP_PAGE_CHUNKS)
                 )
@@ -147,12 +147,6 @@ class VideoInspector:
             partition = ring.partition_of(place.chunk.digest)
             expected += [Expected(place.chunk, seat, partition, None) for seat in ring.row(partition)]
         return await asyncio.gather(*map(look, expected))
-
-
-def _found(video: Video | None, video_id: str) -> Video:
-    if video is None:
-        raise VideoNotFound(f"there is no video {video_id[:64]!r}", key=video_id[:64])
-    return video
 
 
 def _place(topology: Topology, place: ChunkRef, names: dict[int, str]) -> ChunkPlace:

@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelstore.chunkstore.topology import Topology, TopologyCache
-from reelstore.domain.errors import ServerNotFound
-from reelstore.domain.server import ServerState
 from reelstore.domain.video import Video
 from reelstore.repositories.interface import UnitOfWork
+from reelstore.services.lookup import found_server
 
 PREFIX_BITS = 16
 """How much of a digest the metadata gives for locating a file's chunks."""
@@ -25,7 +24,7 @@ class Locations:
 
     def partitions(self, policy: str, prefixes: Iterable[int]) -> list[int]:
         """Return the partitions that chunks with these digest prefixes may lie in, in order."""
-        bits = self._topology.present.ring(policy).partitions.bit_length() - 1
+        bits = self._topology.present.ring(policy).partition_bits
         if bits <= PREFIX_BITS:
             return sorted({prefix >> (PREFIX_BITS - bits) for prefix in prefixes})
         span = 1 << (bits - PREFIX_BITS)
@@ -34,9 +33,7 @@ class Locations:
     async def number_of(self, view: UnitOfWork, server: str) -> int:
         """Return a server's number; raise `ServerNotFound` when there is none of that name."""
         found = await view.servers.get(server)
-        if found is None or found.state is ServerState.REMOVED:
-            raise ServerNotFound(f"there is no server {server[:64]!r}", key=server[:64])
-        return found.number
+        return found_server(found, server).number
 
     async def on_server(self, view: UnitOfWork, number: int, videos: Sequence[Video]) -> frozenset[str]:
         """Return the ids of those videos of which the server keeps, or is to keep, at least one shard."""

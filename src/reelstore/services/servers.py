@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.topology import Topology, TopologyCache
-from reelstore.domain.errors import InvalidInput, ServerExists, ServerNotFound, ServerUnavailable
+from reelstore.domain.errors import InvalidInput, ServerExists, ServerUnavailable
 from reelstore.domain.ids import Entropy
 from reelstore.domain.server import (
     SERVERS_MAX,
@@ -32,6 +32,7 @@ from reelstore.placement.plan import warnings as placement_warnings
 from reelstore.placement.ring import Ring, RingSet
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
+from reelstore.services.lookup import found_server
 from reelstore.services.status import ClusterStatus, cluster_status
 from reelstore.storage.interface import StorageServer, Usage
 
@@ -251,9 +252,7 @@ class ServerManager:
         """Return one server; raise `ServerNotFound` when there is none of that name."""
         async with self._metadata.snapshot() as view:
             server = await view.servers.get(name)
-        if server is None or server.state is ServerState.REMOVED:
-            raise ServerNotFound(f"there is no server {name[:64]!r}", key=name[:64])
-        return self._view(server)
+        return self._view(found_server(server, name))
 
     def _view(self, server: Server) -> ServerView:
         """Join what is registered with what this process saw last."""
@@ -338,7 +337,7 @@ def _ring_view(topology: Topology, policy: str, servers: dict[int, Server]) -> R
         policy=policy,
         kind=str(topology.policies[policy]),
         epoch=ring.epoch,
-        partition_bits=ring.partitions.bit_length() - 1,
+        partition_bits=ring.partition_bits,
         width=ring.width,
         servers=members,
         balance=ring.balance(),

@@ -47,7 +47,7 @@ async def cluster_status(
     down = [server for server in servers if server.health is not ServerHealth.UP]
     up = len(servers) - len(down)
     full = _full_servers(topology, fleet)
-    needed = max(policy.copies_min for policy in topology.policies.values())
+    needed = topology.copies_min
     reasons = [f"server {server.name} does not answer: {server.health_reason}" for server in down]
     reasons += [f"server {name} has no room for another chunk" for name in full]
     if up < needed:

@@ -32,7 +32,7 @@ class Slice:
 
     def digests(self, topology: Topology) -> tuple[bytes, bytes | None]:
         """Return the slice as a half-open range of digests."""
-        bits = topology.ring(self.policy).partitions.bit_length() - 1
+        bits = topology.ring(self.policy).partition_bits
         return digest_range(bits, self.start, self.stop)
 
 

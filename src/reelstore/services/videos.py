@@ -35,6 +35,7 @@ from reelstore.domain.video import (
 from reelstore.repositories.interface import SORTS, Metadata, UnitOfWork, VideoQuery
 from reelstore.services.attention import Attention, Need
 from reelstore.services.locations import Locations
+from reelstore.services.lookup import found_video
 from reelstore.services.pages import Page, check_limit, decode_cursor, encode_cursor
 from reelstore.services.video_requests import (
     QUERY_BYTES_MAX,
@@ -172,7 +173,7 @@ class VideoService:
     async def get(self, video_id: str) -> Video:
         """Return a video, trashed or not; raise `VideoNotFound` when there is none."""
         async with self._metadata.snapshot() as view:
-            return _found(await view.videos.get(video_id), video_id)
+            return found_video(await view.videos.get(video_id), video_id)
 
     async def list(self, request: VideoList) -> Page[Video]:
         """List videos, page by page; trashed ones only when asked for by state.
@@ -335,14 +336,8 @@ def _check_length(size_bytes: int, announced: int | None, *, ended: bool) -> Non
         raise IncompleteBody(f"the body has {size_bytes} bytes where {announced} were announced; nothing was kept")
 
 
-def _found(video: Video | None, video_id: str) -> Video:
-    if video is None:
-        raise VideoNotFound(f"there is no video {video_id[:64]!r}", key=video_id[:64])
-    return video
-
-
 def _expected(video: Video | None, video_id: str, version: int | None) -> Video:
-    found = _found(video, video_id)
+    found = found_video(video, video_id)
     if version is not None and found.version != version:
         raise PreconditionFailed(f"the video is at version {found.version}, not {version}; read it again")
     return found

@@ -1,0 +1,25 @@
+"""What a user named is there, or the error that says it is not."""
+
+from __future__ import annotations
+
+from reelstore.domain.errors import ServerNotFound, VideoNotFound
+from reelstore.domain.server import Server, ServerState
+from reelstore.domain.video import Video
+
+SHOWN_LENGTH_MAX = 64
+
+
+def found_video(video: Video | None, video_id: str) -> Video:
+    """Return the video, trashed or not; raise `VideoNotFound` when there is none."""
+    if video is None:
+        shown = video_id[:SHOWN_LENGTH_MAX]
+        raise VideoNotFound(f"there is no video {shown!r}", key=shown)
+    return video
+
+
+def found_server(server: Server | None, name: str) -> Server:
+    """Return the server; raise `ServerNotFound` when there is none, or it is removed."""
+    if server is None or server.state is ServerState.REMOVED:
+        shown = name[:SHOWN_LENGTH_MAX]
+        raise ServerNotFound(f"there is no server {shown!r}", key=shown)
+    return server
