@@ -8,10 +8,14 @@
     │   ├── VideoNotFound
     │   ├── ServerNotFound
     │   ├── PolicyNotFound
+    │   ├── PlanNotFound
     │   └── StoredFileNotFound       an upload that never was, ended or expired
     ├── Conflict                     the present state does not allow it
     │   ├── ServerExists
     │   ├── VideoStateConflict       restore of what is not in the trash, and the like
+    │   ├── StalePlan                the topology, or the price, is another since it was planned
+    │   ├── WarningsNotAccepted      a plan warns of something that somebody must accept
+    │   ├── RemovalUnsafe            the server may hold the last shard of something
     │   └── OffsetConflict           somebody else wrote to this file meanwhile
     ├── PreconditionFailed           the caller's version is not the present one
     ├── TooLarge
@@ -27,6 +31,7 @@
     ├── StorageError                 what a storage server says; the chunk store deals with it
     │   ├── ServerUnavailable        no answer, or none that counts; a retry can help
     │   │   └── ServerRefused        the marker is missing or another's: an operator must look
+    │   │       └── ServerUnauthorized   it answers, and does not accept our credentials
     │   ├── ServerFull
     │   ├── ShardMissing
     │   └── ShardCorrupt
@@ -111,6 +116,13 @@ class PolicyNotFound(NotFound):
     title = "There is no such policy"
 
 
+class PlanNotFound(NotFound):
+    """Name a plan that was never made, or is forgotten."""
+
+    problem = "plan-not-found"
+    title = "There is no such plan"
+
+
 class StoredFileNotFound(NotFound):
     """Name an open file that never was, is complete, or has expired."""
 
@@ -137,6 +149,43 @@ class VideoStateConflict(Conflict):
 
     problem = "video-state"
     title = "The video's state does not allow this"
+
+
+class StalePlan(Conflict):
+    """Refuse a plan that no longer fits: it was applied, the ring is another, or it would cost more. Plan again."""
+
+    problem = "stale-plan"
+    title = "The plan no longer fits"
+
+
+class WarningsNotAccepted(Conflict):
+    """Refuse a plan with warnings that nobody accepted; `warnings` are their messages."""
+
+    problem = "warnings-not-accepted"
+    title = "The plan has warnings that must be accepted"
+
+    def __init__(self, message: str, *, warnings: tuple[str, ...], plan_id: str) -> None:
+        super().__init__(message)
+        self.warnings = warnings
+        self.plan_id = plan_id
+
+
+class RemovalUnsafe(Conflict):
+    """Refuse to remove a server that may hold the last shard of a chunk.
+
+    Args:
+        message: for people.
+        reasons: why, one for each thing that is not proved.
+        videos: ids of videos at risk, as far as they are known; at most 100.
+    """
+
+    problem = "removal-unsafe"
+    title = "Removing this server may lose data"
+
+    def __init__(self, message: str, *, reasons: tuple[str, ...], videos: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
+        self.videos = videos
 
 
 class OffsetConflict(Conflict):
@@ -269,6 +318,13 @@ class ServerRefused(ServerUnavailable):
     problem = "server-refused"
     title = "This is not the storage server that it should be"
     retryable = False
+
+
+class ServerUnauthorized(ServerRefused):
+    """Report a server that answers and does not accept our credentials: it is there, and its shards are too."""
+
+    problem = "server-unauthorized"
+    title = "A storage server does not accept the cluster's credentials"
 
 
 class ServerFull(StorageError):

@@ -44,6 +44,9 @@ class Server:
         health: `up` or `unreachable`, with `health_reason` in words when it is not up.
         last_seen_at: when a probe last succeeded.
         used_bytes: bytes of shards at that time.
+        unreachable_since: when probes began to fail; None while it is up.
+        evicted_at: when the monitor took it out of the ring because it did not answer; None if it did not.
+        remove_when_empty: it drains in order to be removed.
     """
 
     name: str
@@ -56,6 +59,9 @@ class Server:
     health_reason: str | None = None
     last_seen_at: datetime | None = None
     used_bytes: int = 0
+    unreachable_since: datetime | None = None
+    evicted_at: datetime | None = None
+    remove_when_empty: bool = False
 
 
 def check_server_name(name: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from reelstore.domain.chunk import ShardName
@@ -155,12 +156,52 @@ class StorageServer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedCopy:
+    """A copy of suspect bytes that was set aside.
+
+    Args:
+        id: names the copy on its server.
+        name: the shard whose bytes they were.
+        size_bytes: of the copy.
+        set_aside_at: by the server's clock, in UTC.
+    """
+
+    id: str
+    name: ShardName
+    size_bytes: int
+    set_aside_at: datetime
+
+
 @runtime_checkable
 class Quarantining(Protocol):
     """Can set a copy of suspect bytes aside (rule 9: a copy, never a move)."""
 
     async def set_aside(self, name: ShardName) -> None:
         """Keep a copy of what is stored under the name for an operator to look at; bounded, oldest dropped first."""
+        ...
+
+    async def quarantined(self, limit: int) -> Sequence[QuarantinedCopy]:
+        """Return up to `limit` copies that are set aside, the newest first."""
+        ...
+
+    async def drop_quarantined(self, before: datetime) -> Sequence[QuarantinedCopy]:
+        """Drop the copies that were set aside before then; return them."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Protocol):
+    """Can give the bytes of one name to another without sending them (rule 2)."""
+
+    async def adopt(self, old: ShardName, new: ShardName) -> bool:
+        """Store the bytes of `old` under `new`, atomically and durably; `old` may be gone afterwards.
+
+        The caller has verified them.
+
+        Returns:
+            whether `old` was there.
+        """
         ...
 
 
