@@ -54,6 +54,14 @@ class InMemoryChunks:
                 if start <= digest and (stop is None or digest < stop):
                     yield self._tables.chunks[self._tables.chunk_ids[policy, digest]]
 
+    async def bytes_by_partition(self, policy: str, partition_bits: int) -> Sequence[int]:
+        """See `ChunkRepository.bytes_by_partition`."""
+        sums = [0] * (1 << partition_bits)
+        for chunk in self._tables.chunks.values():
+            if chunk.policy == policy and chunk.state is ChunkState.LIVE:
+                sums[int.from_bytes(chunk.digest) >> (8 * len(chunk.digest) - partition_bits)] += chunk.size_bytes
+        return sums
+
     async def delete_unreferenced(self, policy: str, start: bytes, stop: bytes | None) -> Sequence[Chunk]:
         """See `ChunkRepository.delete_unreferenced`."""
         unreferenced = [c for c in self._in_range(policy, start, stop) if c.id not in self._tables.references]

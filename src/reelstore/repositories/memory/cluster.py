@@ -6,9 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from reelstore.repositories.interface import Cluster
-from reelstore.repositories.memory.tables import RememberedKey, Tables
-
-_THE_ROW = 1
+from reelstore.repositories.memory.tables import THE_ROW, RememberedKey, Tables
 
 
 class InMemoryCluster:
@@ -19,20 +17,20 @@ class InMemoryCluster:
 
     async def get(self) -> Cluster | None:
         """See `ClusterRepository.get`."""
-        return self._tables.cluster.get(_THE_ROW)
+        return self._tables.cluster.get(THE_ROW)
 
     async def add(self, cluster: Cluster) -> None:
         """See `ClusterRepository.add`."""
-        if _THE_ROW in self._tables.cluster:
+        if THE_ROW in self._tables.cluster:
             raise self._tables.violation("the cluster's row is there already")
-        self._tables.cluster.put(_THE_ROW, cluster)
+        self._tables.cluster.put(THE_ROW, cluster)
 
     async def raise_delete_rounds(self) -> int:
         """See `ClusterRepository.raise_delete_rounds`."""
         cluster = await self.get()
         if cluster is None:
             raise self._tables.violation("the cluster's row is not there yet")
-        self._tables.cluster.put(_THE_ROW, replace(cluster, delete_rounds=cluster.delete_rounds + 1))
+        self._tables.cluster.put(THE_ROW, replace(cluster, delete_rounds=cluster.delete_rounds + 1))
         return cluster.delete_rounds + 1
 
 

@@ -12,6 +12,13 @@ from reelstore.domain.errors import IntegrityViolation
 from reelstore.repositories.memory.chunks import InMemoryChunks
 from reelstore.repositories.memory.cluster import InMemoryCluster, InMemoryIdempotency
 from reelstore.repositories.memory.files import InMemoryFiles
+from reelstore.repositories.memory.history import InMemoryEvents, InMemoryPlans
+from reelstore.repositories.memory.operations import (
+    InMemoryControl,
+    InMemoryCounters,
+    InMemoryLeases,
+    InMemoryUsage,
+)
 from reelstore.repositories.memory.tables import Tables
 from reelstore.repositories.memory.topology import (
     InMemoryPartitions,
@@ -72,6 +79,12 @@ class _InMemoryUnit:
         self._partitions = InMemoryPartitions(tables)
         self._cluster = InMemoryCluster(tables)
         self._idempotency = InMemoryIdempotency(tables)
+        self._leases = InMemoryLeases(tables)
+        self._control = InMemoryControl(tables)
+        self._events = InMemoryEvents(tables)
+        self._plans = InMemoryPlans(tables)
+        self._counters = InMemoryCounters(tables)
+        self._usage = InMemoryUsage(tables)
         self._active = True
 
     def _check_active(self) -> None:
@@ -131,6 +144,42 @@ class _InMemoryUnit:
         """See `UnitOfWork.idempotency`."""
         self._check_active()
         return self._idempotency
+
+    @property
+    def leases(self) -> InMemoryLeases:
+        """See `UnitOfWork.leases`."""
+        self._check_active()
+        return self._leases
+
+    @property
+    def control(self) -> InMemoryControl:
+        """See `UnitOfWork.control`."""
+        self._check_active()
+        return self._control
+
+    @property
+    def events(self) -> InMemoryEvents:
+        """See `UnitOfWork.events`."""
+        self._check_active()
+        return self._events
+
+    @property
+    def plans(self) -> InMemoryPlans:
+        """See `UnitOfWork.plans`."""
+        self._check_active()
+        return self._plans
+
+    @property
+    def counters(self) -> InMemoryCounters:
+        """See `UnitOfWork.counters`."""
+        self._check_active()
+        return self._counters
+
+    @property
+    def usage(self) -> InMemoryUsage:
+        """See `UnitOfWork.usage`."""
+        self._check_active()
+        return self._usage
 
     async def now(self) -> datetime:
         """See `UnitOfWork.now`."""

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from reelstore.domain.chunk import Chunk, ChunkRef
+from reelstore.domain.counter import Counter
 from reelstore.domain.errors import IntegrityViolation
+from reelstore.domain.event import Event
 from reelstore.domain.file import StoredFile
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.domain.video import Video
 from reelstore.placement.ring import RingSet
-from reelstore.repositories.interface import Cluster, PartitionState
+from reelstore.repositories.interface import (
+    Cluster,
+    KeptPlan,
+    Lease,
+    PartitionState,
+    RebalanceControl,
+    RingRecord,
+    UsageSample,
+)
 from reelstore.repositories.memory.table import Table
 
 K = TypeVar("K")
+
+THE_ROW: Final = 1
+"""The key in tables of one row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +62,22 @@ class Tables:
     servers: Table[str, Server] = field(default_factory=Table)
     policies: Table[str, Policy] = field(default_factory=Table)
     rings: Table[int, RingSet] = field(default_factory=Table)
+    ring_records: Table[int, RingRecord] = field(default_factory=Table)
     partitions: Table[tuple[str, int], PartitionState] = field(default_factory=Table)
     chunks: Table[str, Chunk] = field(default_factory=Table)
     files: Table[str, StoredFile] = field(default_factory=Table)
     places: Table[tuple[str, int], Place] = field(default_factory=Table)
     videos: Table[str, Video] = field(default_factory=Table)
     idempotency: Table[str, RememberedKey] = field(default_factory=Table)
+    leases: Table[str, Lease] = field(default_factory=Table)
+    control: Table[int, RebalanceControl] = field(default_factory=Table)
+    events: Table[int, Event] = field(default_factory=Table)
+    event_head: Table[int, int] = field(default_factory=Table)
+    """The last id, which stays when its event is forgotten."""
+    plans: Table[str, KeptPlan] = field(default_factory=Table)
+    counters: Table[Counter, int] = field(default_factory=Table)
+    usage_samples: Table[tuple[datetime, str], UsageSample] = field(default_factory=Table)
+    """By time and server."""
 
     chunk_ids: Table[tuple[str, bytes], str] = field(default_factory=Table)
     """By policy and digest."""

@@ -11,7 +11,7 @@ from reelstore.domain.errors import Conflict, ServerNotFound
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.placement.ring import RingSet
-from reelstore.repositories.interface import PartitionState
+from reelstore.repositories.interface import PartitionState, RingRecord
 from reelstore.repositories.memory.tables import Tables
 
 
@@ -78,13 +78,18 @@ class InMemoryRings:
         return len(self._tables.rings)
 
     async def add(self, rings: RingSet, *, reason: str, at: datetime) -> None:
-        """See `RingRepository.add`. The reason and the time are for people, and nobody reads them here."""
-        del reason, at
+        """See `RingRepository.add`."""
         head = len(self._tables.rings)
         if rings.epoch != head + 1:
             raise Conflict(f"the newest ring's epoch is {head}, so {rings.epoch} cannot be the next")
         rings.validate()
         self._tables.rings.put(rings.epoch, rings)
+        self._tables.ring_records.put(rings.epoch, RingRecord(rings.epoch, reason, at))
+
+    async def history(self, *, limit: int) -> Sequence[RingRecord]:
+        """See `RingRepository.history`."""
+        newest = len(self._tables.ring_records)
+        return [self._tables.ring_records[epoch] for epoch in range(newest, max(0, newest - limit), -1)]
 
     async def get(self, epoch: int) -> RingSet | None:
         """See `RingRepository.get`."""

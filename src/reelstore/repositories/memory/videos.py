@@ -76,6 +76,13 @@ class InMemoryVideos:
             if all(word in text for word in words):
                 yield video
 
+    async def of_chunks(self, chunk_ids: Sequence[str], *, limit: int) -> Sequence[Video]:
+        """See `VideoRepository.of_chunks`. Looks at each reference and each video."""
+        wanted = frozenset(chunk_ids)
+        files = {file_id for chunk_id, file_id in self._tables.file_references if chunk_id in wanted}
+        found = (video for video in self._tables.videos.values() if video.file_id in files)
+        return heapq.nsmallest(limit, found, key=lambda video: video.id)
+
     async def totals(self) -> Totals:
         """See `VideoRepository.totals`. Looks at each video and each chunk."""
         kept = [video.size_bytes for video in self._tables.videos.values() if video.state is not VideoState.TRASHED]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, exists, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, select, update
 
 from reelstore.domain.chunk import Chunk, ChunkState
 from reelstore.repositories.interface import NewChunk
@@ -58,6 +58,10 @@ class SqlChunks:
         statement = select(chunks).where(*_range(policy, start, stop)).order_by(chunks.c.digest)
         return await self._session.read(lambda connection: [chunk_of(row) for row in connection.execute(statement)])
 
+    async def bytes_by_partition(self, policy: str, partition_bits: int) -> Sequence[int]:
+        """See `ChunkRepository.bytes_by_partition`."""
+        return await self._session.read(lambda connection: _bytes_by_partition(connection, policy, partition_bits))
+
     async def delete_unreferenced(self, policy: str, start: bytes, stop: bytes | None) -> Sequence[Chunk]:
         """See `ChunkRepository.delete_unreferenced`. The index of the foreign key answers what is referenced."""
         gone = await self._delete(*_range(policy, start, stop))
@@ -86,6 +90,18 @@ def chunk_of(row: Row[Any]) -> Chunk:
 def _range(policy: str, start: bytes, stop: bytes | None) -> list[ColumnElement[bool]]:
     above = [chunks.c.policy == policy, chunks.c.digest >= start]
     return above if stop is None else [*above, chunks.c.digest < stop]
+
+
+def _bytes_by_partition(connection: Connection, policy: str, partition_bits: int) -> list[int]:
+    """Sum in groups of whole bytes of the digest, as SQL knows no bits of it, and put those groups together."""
+    prefix_bytes = -(-partition_bits // 8)
+    prefix = func.substr(chunks.c.digest, 1, prefix_bytes)
+    summed = select(prefix, func.sum(chunks.c.size_bytes)).group_by(prefix)
+    statement = summed.where(chunks.c.policy == policy, chunks.c.state == ChunkState.LIVE)
+    sums = [0] * (1 << partition_bits)
+    for first, size_bytes in connection.execute(statement):
+        sums[int.from_bytes(first) >> (8 * prefix_bytes - partition_bits)] += int(size_bytes)
+    return sums
 
 
 def _obtain(connection: Connection, policy: str, new: Sequence[NewChunk]) -> Sequence[Chunk]:

@@ -15,6 +15,8 @@ from reelstore.repositories.sql.cluster import SqlCluster, SqlIdempotency
 from reelstore.repositories.sql.connection import ThreadedConnection
 from reelstore.repositories.sql.dialects import present_time
 from reelstore.repositories.sql.files import SqlFiles
+from reelstore.repositories.sql.history import SqlEvents, SqlPlans
+from reelstore.repositories.sql.operations import SqlControl, SqlCounters, SqlLeases, SqlUsage
 from reelstore.repositories.sql.pool import ConnectionPool
 from reelstore.repositories.sql.reserve import RESERVE_BYTES, ReserveFile, Room
 from reelstore.repositories.sql.schema import ring_head
@@ -89,6 +91,12 @@ class SqlUnit:
     partitions: SqlPartitions
     cluster: SqlCluster
     idempotency: SqlIdempotency
+    leases: SqlLeases
+    control: SqlControl
+    events: SqlEvents
+    plans: SqlPlans
+    counters: SqlCounters
+    usage: SqlUsage
 
     def __init__(self, pool: ConnectionPool, *, room: Room | None = None) -> None:
         self._pool = pool
@@ -112,6 +120,12 @@ class SqlUnit:
         self.partitions = SqlPartitions(session)
         self.cluster = SqlCluster(session)
         self.idempotency = SqlIdempotency(session)
+        self.leases = SqlLeases(session)
+        self.control = SqlControl(session)
+        self.events = SqlEvents(session)
+        self.plans = SqlPlans(session)
+        self.counters = SqlCounters(session)
+        self.usage = SqlUsage(session)
         return self
 
     def _begin(self, connection: Connection) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -17,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.engine import Dialect
@@ -80,6 +82,9 @@ servers = Table(
     Column("health_reason", Words),
     Column("last_seen_at", Instant),
     Column("used_bytes", BigInteger, nullable=False),
+    Column("unreachable_since", Instant),
+    Column("evicted_at", Instant),
+    Column("remove_when_empty", Boolean, nullable=False, server_default=false()),
 )
 
 policies = Table(
@@ -217,4 +222,72 @@ idempotency_keys = Table(
     Column("fingerprint", Words, nullable=False),
     Column("video_id", Words, nullable=False),
     Column("created_at", Instant, nullable=False, index=True),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("holder", Words, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+control = Table(
+    "control",
+    metadata,
+    Column("the_row", Integer, CheckConstraint("the_row = 1", name="one"), primary_key=True, autoincrement=False),
+    Column("paused", Boolean, nullable=False),
+    Column("bytes_per_second", BigInteger),
+    Column("concurrency", Integer),
+)
+
+# One row, from which the next event's id is drawn: its lock puts ids in the order of commits.
+event_head = Table(
+    "event_head",
+    metadata,
+    Column("the_row", Integer, CheckConstraint("the_row = 1", name="one"), primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Words, nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("message", Words, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("data", JSON, nullable=False),
+    Index(None, "subject", "id"),
+    Index(None, "kind", "id"),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Words, primary_key=True),
+    Column("base_epoch", BigInteger, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("applied_epoch", BigInteger),
+    Index(None, "created_at", "id"),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Words, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+usage_samples = Table(
+    "usage_samples",
+    metadata,
+    Column("at", Instant, primary_key=True, autoincrement=False),
+    Column("server", Words, primary_key=True),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("capacity_bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )

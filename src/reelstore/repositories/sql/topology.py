@@ -12,7 +12,7 @@ from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy, PolicyKind
 from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.placement.ring import RingSet
-from reelstore.repositories.interface import PartitionState
+from reelstore.repositories.interface import PartitionState, RingRecord
 from reelstore.repositories.sql.schema import partitions, policies, ring_head, rings, servers
 from reelstore.repositories.sql.session import Session
 
@@ -102,6 +102,12 @@ class SqlRings:
         statement = select(rings.c.ring_set).where(rings.c.epoch == epoch)
         data = await self._session.read(lambda connection: connection.execute(statement).scalar_one_or_none())
         return None if data is None else RingSet.from_bytes(data)
+
+    async def history(self, *, limit: int) -> Sequence[RingRecord]:
+        """See `RingRepository.history`."""
+        columns = rings.c.epoch, rings.c.reason, rings.c.created_at
+        statement = select(*columns).order_by(rings.c.epoch.desc()).limit(limit)
+        return await self._session.read(lambda connection: [RingRecord(*row) for row in connection.execute(statement)])
 
 
 def _add_ring_set(connection: Connection, ring_set: RingSet, reason: str, at: datetime) -> bool:

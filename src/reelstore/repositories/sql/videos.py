@@ -12,7 +12,7 @@ from reelstore.domain.video import Video, VideoState
 from reelstore.repositories.interface import Totals, VideoQuery
 from reelstore.repositories.listing import check_query, fold, search_text
 from reelstore.repositories.sql.dialects import batches, contains
-from reelstore.repositories.sql.schema import chunk_totals, files, video_tags, videos
+from reelstore.repositories.sql.schema import chunk_totals, file_chunks, files, video_tags, videos
 from reelstore.repositories.sql.session import Session
 
 _COLUMNS = [column for column in videos.c if column is not videos.c.search_text]
@@ -64,6 +64,10 @@ class SqlVideos:
         check_query(query)
         return await self._session.read(lambda connection: _read(connection, _page(query)))
 
+    async def of_chunks(self, chunk_ids: Sequence[str], *, limit: int) -> Sequence[Video]:
+        """See `VideoRepository.of_chunks`."""
+        return await self._session.read(lambda connection: _of_chunks(connection, chunk_ids, limit))
+
     async def totals(self) -> Totals:
         """See `VideoRepository.totals`. Videos are counted in an index, chunks as they come and go."""
         return await self._session.read(_totals)
@@ -114,6 +118,25 @@ def _page(query: VideoQuery) -> Select[Any]:
         conditions.append(place < last if query.descending else place > last)
     order = (column.desc(), videos.c.id.desc()) if query.descending else (column, videos.c.id)
     return select(*_COLUMNS).where(*conditions).order_by(*order).limit(query.limit)
+
+
+def _of_chunks(connection: Connection, chunk_ids: Sequence[str], limit: int) -> list[Video]:
+    found: set[str] = set()
+    for batch in batches(sorted(set(chunk_ids))):
+        statement = (
+            select(videos.c.id)
+            .distinct()
+            .join(file_chunks, file_chunks.c.file == videos.c.file_id)
+            .where(file_chunks.c.chunk.in_(batch))
+            .order_by(videos.c.id)
+            .limit(limit)
+        )
+        found.update(connection.execute(statement).scalars())
+    return [
+        video
+        for batch in batches(sorted(found)[:limit])
+        for video in _read(connection, select(*_COLUMNS).where(videos.c.id.in_(batch)).order_by(videos.c.id))
+    ]
 
 
 def _totals(connection: Connection) -> Totals:
