@@ -19,13 +19,17 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerUnavailable
 from reelstore.storage.interface import (
+    Adopting,
     ByteString,
     Marker,
+    QuarantinedCopy,
     Quarantining,
+    Releasing,
     ShardEntry,
     StorageServer,
     Usage,
@@ -136,6 +140,26 @@ class CapableFaultyServer(FaultyServer):
         await self._meet("set_aside", name)
         assert isinstance(self.inner, Quarantining)
         await self.inner.set_aside(name)
+
+    async def quarantined(self, limit: int) -> Sequence[QuarantinedCopy]:
+        await self._meet("quarantined", limit)
+        assert isinstance(self.inner, Quarantining)
+        return await self.inner.quarantined(limit)
+
+    async def drop_quarantined(self, before: datetime) -> Sequence[QuarantinedCopy]:
+        await self._meet("drop_quarantined", before)
+        assert isinstance(self.inner, Quarantining)
+        return await self.inner.drop_quarantined(before)
+
+    async def adopt(self, old: ShardName, new: ShardName) -> bool:
+        await self._meet("adopt", (old, new))
+        assert isinstance(self.inner, Adopting)
+        return await self.inner.adopt(old, new)
+
+    async def release(self) -> bool:
+        await self._meet("release")
+        assert isinstance(self.inner, Releasing)
+        return await self.inner.release()
 
     async def digest(self, name: ShardName) -> bytes:
         await self._meet("digest", name)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
-from reelstore.domain.errors import InvalidInput, ServerFull, ShardMissing
-from reelstore.storage.interface import Quarantining, StorageServer, Verifying
+from reelstore.domain.errors import InvalidInput, ServerFull
+from reelstore.storage.interface import StorageServer
 from tests.contract.storage_suite import MARKER, Build, digest_at, listed, listed_names, shard
 
 MIB = 1024**2
@@ -191,28 +189,3 @@ class TestUsage:
         assert all(result is None or isinstance(result, ServerFull) for result in results)
         assert (await server.usage()).used_bytes == 10_000
         await server.close()
-
-
-class TestCapabilities:
-    async def test_the_digest_is_that_of_the_stored_bytes(self, storage_server: StorageServer) -> None:
-        if not isinstance(storage_server, Verifying):
-            pytest.skip("this server cannot hash")
-        for size_bytes in (0, 1, 3 * MIB + 1):
-            data = os.urandom(size_bytes)
-            await storage_server.put(shard(), data)
-            assert await storage_server.digest(shard()) == blake3(data).digest()
-        await storage_server.delete(shard())
-        with pytest.raises(ShardMissing):
-            await storage_server.digest(shard())
-
-    async def test_setting_aside_leaves_the_shard_and_takes_what_is_missing(
-        self, storage_server: StorageServer
-    ) -> None:
-        if not isinstance(storage_server, Quarantining):
-            pytest.skip("this server has no quarantine")
-        await storage_server.put(shard(), b"suspect")
-        await storage_server.set_aside(shard())
-        assert await storage_server.get(shard()) == b"suspect"
-        await storage_server.set_aside(shard(tenure=2))
-        assert await listed_names(storage_server) == {shard()}
-        assert (await storage_server.usage()).used_bytes == 7

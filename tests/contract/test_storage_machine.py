@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from hypothesis.stateful import (
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerUnavailable, ShardMissing
-from reelstore.storage.interface import StorageServer
+from reelstore.storage.interface import Adopting, Quarantining, StorageServer
 from tests.contract.storage_suite import KINDS, MARKER, digest_at, listed, listed_names, shard
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class StorageMachine(RuleBasedStateMachine):
         self.server: StorageServer = KINDS[self.kind](self.path, CAPACITY_BYTES)
         self.model: dict[ShardName, bytes] = {}
         self.delete_rounds = 0
+        self.set_aside_once: set[tuple[ShardName, int]] = set()
         self.open = True
 
     def teardown(self) -> None:
@@ -97,6 +99,23 @@ class StorageMachine(RuleBasedStateMachine):
     def delete(self, name: ShardName) -> None:
         assert self.run(self.server.delete(name)) == (self.model.pop(name, None) is not None)
 
+    @precondition(lambda self: self.open and isinstance(self.server, Adopting))
+    @rule(old=NAMES, slot=st.integers(0, 2))
+    def adopt(self, old: ShardName, slot: int) -> None:
+        assert isinstance(self.server, Adopting)
+        new = replace(old, slot=slot)
+        assert self.run(self._awaited(self.server.adopt(old, new))) == (old in self.model)
+        if old in self.model:
+            self.model[new] = self.model[old]
+
+    @precondition(lambda self: self.open and isinstance(self.server, Quarantining))
+    @rule(name=NAMES)
+    def set_aside(self, name: ShardName) -> None:
+        assert isinstance(self.server, Quarantining)
+        self.run(self._awaited(self.server.set_aside(name)))
+        if name in self.model:
+            self.set_aside_once.add((name, len(self.model[name])))
+
     @precondition(lambda self: self.open)
     @rule(name=NAMES)
     def stat(self, name: ShardName) -> None:
@@ -117,6 +136,9 @@ class StorageMachine(RuleBasedStateMachine):
     def find(self, policy: str, digest: bytes) -> None:
         found = self.run(self._find(policy, digest))
         assert found == {name for name in self.model if (name.policy, name.digest) == (policy, digest)}
+
+    async def _awaited(self, call: Awaitable[T]) -> T:
+        return await call
 
     async def _find(self, policy: str, digest: bytes) -> set[ShardName]:
         return {entry.name for entry in await self.server.find(policy, digest)}
@@ -156,10 +178,16 @@ class StorageMachine(RuleBasedStateMachine):
             usage = self.run(self.server.usage())
             used_bytes = self.used_bytes()
             assert (usage.capacity_bytes, usage.used_bytes) == (CAPACITY_BYTES, used_bytes)
-            assert usage.free_bytes == CAPACITY_BYTES - used_bytes
+            assert usage.free_bytes == max(0, CAPACITY_BYTES - used_bytes)
+
+    @invariant()
+    def quarantine_holds_what_was_set_aside(self) -> None:
+        if self.open and isinstance(self.server, Quarantining):
+            copies = self.run(self._awaited(self.server.quarantined(10)))
+            assert {(copy.name, copy.size_bytes) for copy in copies} <= self.set_aside_once
 
 
-@pytest.mark.parametrize("kind", ["memory", "directory", "faulty"])
+@pytest.mark.parametrize("kind", ["memory", "directory", "faulty", "capable-faulty"])
 def test_a_server_does_what_a_dictionary_does(kind: str) -> None:
     run_state_machine_as_test(
         type(f"StorageMachine_{kind}", (StorageMachine,), {"kind": kind}),

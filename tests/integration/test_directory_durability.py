@@ -104,6 +104,23 @@ async def test_a_put_syncs_the_file_then_renames_then_syncs_the_folder_and_its_n
     await server.close()
 
 
+async def test_an_adoption_syncs_the_bytes_then_renames_a_link_to_them_then_syncs_the_folder(
+    root: Path, recorder: Recorder
+) -> None:
+    server = DirectoryServer("a", root)
+    await server.attach(MARKER, claim=True)
+    await server.put(NAME, b"x")
+    recorder.take()
+    adopted = shard(digest=digest_at("abc"), tenure=2)
+    await server.adopt(NAME, adopted)
+    assert recorder.take() == [
+        f"fdatasync {FOLDER}/{NAME.leaf}",
+        f"rename {FOLDER}/TEMPORARY {FOLDER}/{adopted.leaf}",
+        f"fsync {FOLDER}",
+    ]
+    await server.close()
+
+
 async def test_a_folder_made_by_an_earlier_process_is_synced_again_once(root: Path, recorder: Recorder) -> None:
     server = DirectoryServer("a", root)
     await server.attach(MARKER, claim=True)

@@ -177,15 +177,17 @@ class TestQuarantine:
     async def test_the_oldest_copies_go_first_when_their_number_or_share_is_reached(self, root: Path) -> None:
         server = DirectoryServer("a", root, capacity_bytes=100_000, reserve_bytes=0)
         await server.attach(MARKER, claim=True)
-        await server.put(NAME, bytes(2000))
-        for _ in range(4):
+        for turn in range(4):
+            await server.put(NAME, bytes([turn]) * 2000)
             await server.set_aside(NAME)
         names = [found.name for found in (root / "quarantine").iterdir()]
         assert len(names) == 2  # 5 % of 100,000 bytes take two of 2,000
+        await server.put(NAME, bytes([9]) * 2000)
         await server.set_aside(NAME)
         assert min(names) not in {found.name for found in (root / "quarantine").iterdir()}
         for number in range(1100):
             (root / "quarantine" / f"default.{NAME.leaf}.{number:020d}").write_bytes(b"")
+        await server.put(NAME, bytes([10]) * 2000)
         await server.set_aside(NAME)
         assert len(list((root / "quarantine").iterdir())) <= 1000
         await server.close()

@@ -20,6 +20,16 @@ def check_name(name: ShardName) -> ShardName:
     return name
 
 
+def check_adoption(old: ShardName, new: ShardName) -> None:
+    """Check that the bytes of one name can be those of the other: a name never holds other bytes.
+
+    Raises:
+        InvalidInput: they are of different policies or digests; a retry does not help.
+    """
+    if (check_name(old).policy, old.digest) != (check_name(new).policy, new.digest):
+        raise InvalidInput(f"the bytes of {old} cannot be those of {new}", field="shard")
+
+
 def check_policy(policy: str) -> str:
     """Return a policy's name that a shard can be of; any other must never become a path or a key.
 

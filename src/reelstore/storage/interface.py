@@ -178,7 +178,10 @@ class Quarantining(Protocol):
     """Can set a copy of suspect bytes aside (rule 9: a copy, never a move)."""
 
     async def set_aside(self, name: ShardName) -> None:
-        """Keep a copy of what is stored under the name for an operator to look at; bounded, oldest dropped first."""
+        """Keep a copy of what is stored under the name for an operator to look at; bounded, oldest dropped first.
+
+        What is kept already is not kept again, so that a repair which is tried over and over pushes nothing else out.
+        """
         ...
 
     async def quarantined(self, limit: int) -> Sequence[QuarantinedCopy]:
@@ -195,12 +198,34 @@ class Adopting(Protocol):
     """Can give the bytes of one name to another without sending them (rule 2)."""
 
     async def adopt(self, old: ShardName, new: ShardName) -> bool:
-        """Store the bytes of `old` under `new`, atomically and durably; `old` may be gone afterwards.
+        """Store the bytes of `old` under `new` too, atomically and durably, over whatever is there; `old` stays.
 
-        The caller has verified them.
+        A crash leaves `old` alone, or both, whole. The caller has verified the bytes, and deletes `old` when rule 6
+        allows it. Both count as used until then, although they may share their room.
 
         Returns:
             whether `old` was there.
+
+        Raises:
+            ServerFull: the place cannot share bytes between names, and has no room for a copy.
+            ShardCorrupt: it had to copy them, and the medium cannot give them back.
+            InvalidInput: the names are of different policies or digests.
+        """
+        ...
+
+
+@runtime_checkable
+class Releasing(Protocol):
+    """Can give up its place, so that it may be claimed as another server's."""
+
+    async def release(self) -> bool:
+        """Take the marker, the last thing, away from a place that keeps no shard; what is in quarantine goes before.
+
+        Durable. Afterwards the server is closed, as the place is nobody's. A crash half-way leaves the marker, and the
+        call can be repeated.
+
+        Returns:
+            whether it was done; where a shard is left, or anything that is not ours lies among them, it is not.
         """
         ...
 

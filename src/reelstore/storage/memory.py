@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import count
+from datetime import UTC, datetime
+from itertools import count, islice
 
 from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
-from reelstore.storage.checks import check_capacity, check_name, check_policy, check_size, check_span
-from reelstore.storage.interface import ByteString, Marker, ShardEntry, Usage
+from reelstore.storage.checks import check_adoption, check_capacity, check_name, check_policy, check_size, check_span
+from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Usage
 
 CAPACITY_BYTES_DEFAULT = 4 * 1024**3
 QUARANTINED_MAX = 100
@@ -25,22 +26,34 @@ class _Stored:
     changed_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class _SetAside:
+    copy: QuarantinedCopy
+    data: bytes
+
+
+def _utc() -> datetime:
+    return datetime.now(UTC)
+
+
 class MemoryServer:
     """Keep shards in this process; they are gone when it ends.
 
-    See `StorageServer`, `Quarantining` and `Verifying`. Differs in that nothing is durable, and that no call waits:
-    each one happens at once, so that a simulation alone decides what overlaps. Its time is a count of changes. Closing
-    keeps the shards: the server may be attached again, like a machine that comes back.
+    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing` and `Verifying`. Differs in that nothing is durable,
+    and that no call waits: each one happens at once, so that a simulation alone decides what overlaps. Its time is a
+    count of changes, but for what is set aside. Closing keeps the shards: the server may be attached again, like a
+    machine that comes back.
 
     Args:
         name: the server's name in the cluster.
         capacity_bytes: what it takes at most, 4 GiB by default.
+        clock: tells when something is set aside, in UTC.
 
     Raises:
         InvalidInput: a capacity below 1.
     """
 
-    def __init__(self, name: str, *, capacity_bytes: int | None = None) -> None:
+    def __init__(self, name: str, *, capacity_bytes: int | None = None, clock: Callable[[], datetime] = _utc) -> None:
         self._name = name
         self._capacity_bytes = check_capacity(capacity_bytes) or CAPACITY_BYTES_DEFAULT
         self._marker: Marker | None = None
@@ -49,7 +62,8 @@ class MemoryServer:
         self._names: list[ShardName] = []  # sorted: by policy, then digest, so that a listing costs what it yields
         self._used_bytes = 0
         self._changes = count(1)
-        self._quarantine: deque[tuple[ShardName, bytes]] = deque(maxlen=QUARANTINED_MAX)
+        self._clock = clock
+        self._quarantine: deque[_SetAside] = deque(maxlen=QUARANTINED_MAX)
 
     @property
     def name(self) -> str:
@@ -59,7 +73,7 @@ class MemoryServer:
     @property
     def quarantine(self) -> Sequence[tuple[ShardName, bytes]]:
         """Return the copies that were set aside, oldest first."""
-        return tuple(self._quarantine)
+        return tuple((kept.copy.name, kept.data) for kept in self._quarantine)
 
     async def attach(self, marker: Marker, *, claim: bool) -> Marker:
         """See `StorageServer`."""
@@ -90,13 +104,10 @@ class MemoryServer:
         check_size(memoryview(data).nbytes)
         copied = bytes(data)
         present = self._stored.get(check_name(name))
-        used_bytes = self._used_bytes + len(copied) - (len(present.data) if present else 0)
-        if used_bytes > self._capacity_bytes:
+        growth_bytes = len(copied) - (len(present.data) if present else 0)
+        if growth_bytes > 0 and self._used_bytes + growth_bytes > self._capacity_bytes:
             raise ServerFull(f"the capacity of {self._capacity_bytes} bytes is used up", server=self._name)
-        if present is None:
-            insort(self._names, name)
-        self._stored[name] = _Stored(copied, next(self._changes))
-        self._used_bytes = used_bytes
+        self._keep(name, copied)
 
     async def get(self, name: ShardName, start: int = 0, stop: int | None = None) -> bytes:
         """See `StorageServer`."""
@@ -142,14 +153,55 @@ class MemoryServer:
         self._attached = False
 
     async def set_aside(self, name: ShardName) -> None:
+        """See `Quarantining`. At most 100 copies."""
+        self._require_attached()
+        stored = self._stored.get(check_name(name))
+        if stored is not None and (name, stored.data) not in self.quarantine:
+            copy = QuarantinedCopy(str(next(self._changes)), name, len(stored.data), self._clock())
+            self._quarantine.append(_SetAside(copy, stored.data))
+
+    async def quarantined(self, limit: int) -> Sequence[QuarantinedCopy]:
         """See `Quarantining`."""
         self._require_attached()
-        if check_name(name) in self._stored:
-            self._quarantine.append((name, self._stored[name].data))
+        return [kept.copy for kept in islice(reversed(self._quarantine), limit)]
+
+    async def drop_quarantined(self, before: datetime) -> Sequence[QuarantinedCopy]:
+        """See `Quarantining`."""
+        self._require_attached()
+        dropped = [kept for kept in self._quarantine if kept.copy.set_aside_at < before]
+        for kept in dropped:
+            self._quarantine.remove(kept)
+        return [kept.copy for kept in dropped]
+
+    async def adopt(self, old: ShardName, new: ShardName) -> bool:
+        """See `Adopting`."""
+        self._require_attached()
+        check_adoption(old, new)
+        stored = self._stored.get(old)
+        if stored is not None:
+            self._keep(new, stored.data)
+        return stored is not None
+
+    async def release(self) -> bool:
+        """See `Releasing`."""
+        self._require_attached()
+        if self._stored:
+            return False
+        self._quarantine.clear()
+        self._marker = None
+        self._attached = False
+        return True
 
     async def digest(self, name: ShardName) -> bytes:
         """See `Verifying`."""
         return blake3(self._require_shard(name).data).digest()
+
+    def _keep(self, name: ShardName, data: bytes) -> None:
+        present = self._stored.get(name)
+        if present is None:
+            insort(self._names, name)
+        self._stored[name] = _Stored(data, next(self._changes))
+        self._used_bytes += len(data) - (len(present.data) if present else 0)
 
     def _require_attached(self) -> Marker:
         if not self._attached or self._marker is None:

@@ -18,6 +18,9 @@ ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 Links are never followed, so that one in the place of a shard is ELOOP, in that of a folder ENOTDIR.
 """
 
+LINKLESS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""What linking says where a second link cannot be made: by this file system, to this file, or over its border."""
+
 _ADVICE = {
     errno.EACCES: "give this process the right to read and write there",
     errno.EPERM: "give this process the right to read and write there",

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -16,12 +17,13 @@ from reelstore.domain.errors import InvalidInput, ServerRefused, ServerUnavailab
 from reelstore.storage.checks import check_capacity, check_policy, check_size, check_span
 from reelstore.storage.directory import listing, quarantine, strays
 from reelstore.storage.directory.layout import MARKER
+from reelstore.storage.directory.leaving import leave
 from reelstore.storage.directory.os_errors import storage_error
 from reelstore.storage.directory.place import Place, make_folder
 from reelstore.storage.directory.shard_files import ShardFiles
 from reelstore.storage.directory.space import Space
 from reelstore.storage.directory.survey import survey
-from reelstore.storage.interface import ByteString, Marker, ShardEntry, Stray, Usage
+from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Stray, Usage
 
 THREADS = 8
 BATCH = 512  # entries that a listing fetches at a time
@@ -33,7 +35,8 @@ T = TypeVar("T")
 class DirectoryServer:
     """Keep shards as files below a folder of one file system.
 
-    See `StorageServer`, `Quarantining`, `Verifying` and `StrayReporting`. What differs, or is decided here:
+    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing`, `Verifying` and `StrayReporting`. What differs, or is
+    decided here:
 
     - The folder is held open and locked; one process at a time has it. A folder that was deleted, or lost its marker,
       fails every call with `ServerRefused`: it is never taken for an empty one. `check` also sees that the path leads
@@ -175,6 +178,32 @@ class DirectoryServer:
             quarantine.set_aside(opened.place, name, capacity_bytes=opened.space.usage().capacity_bytes)
 
         await self._run("cannot set a shard aside", work)
+
+    async def quarantined(self, limit: int) -> Sequence[QuarantinedCopy]:
+        """See `Quarantining`."""
+        return await self._run("cannot list the quarantine", lambda opened: quarantine.quarantined(opened.place, limit))
+
+    async def drop_quarantined(self, before: datetime) -> Sequence[QuarantinedCopy]:
+        """See `Quarantining`."""
+        return await self._run(
+            "cannot empty the quarantine", lambda opened: quarantine.drop_quarantined(opened.place, before)
+        )
+
+    async def adopt(self, old: ShardName, new: ShardName) -> bool:
+        """See `Adopting`. The two names share their bytes, where the file system has hard links."""
+        return await self._run("cannot adopt a shard", lambda opened: opened.files.adopt(old, new))
+
+    async def release(self) -> bool:
+        """See `Releasing`. The folder itself stays, empty but for what is not ours."""
+
+        def work(opened: _Opened) -> bool:
+            with self._changing:
+                if not leave(opened.place):
+                    return False
+                self._let_go(ServerRefused, f"the folder {self._path} was given up")
+                return True
+
+        return await self._run("cannot give the folder up", work)
 
     async def digest(self, name: ShardName) -> bytes:
         """See `Verifying`."""

@@ -12,9 +12,9 @@ from blake3 import blake3
 
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ShardCorrupt, ShardMissing
-from reelstore.storage.checks import SHARD_SIZE_BYTES_MAX
+from reelstore.storage.checks import SHARD_SIZE_BYTES_MAX, check_adoption
 from reelstore.storage.directory.layout import subdirectory
-from reelstore.storage.directory.os_errors import ABSENT, UNREADABLE
+from reelstore.storage.directory.os_errors import ABSENT, LINKLESS, UNREADABLE
 from reelstore.storage.directory.place import CREATE_FLAGS, FILE_MODE, READ_FLAGS, Place, write_all
 from reelstore.storage.directory.space import Space
 from reelstore.storage.interface import ShardEntry
@@ -67,6 +67,47 @@ class ShardFiles:
                         os.unlink(temporary, dir_fd=folder)
                     raise
             os.fsync(folder)
+
+    def adopt(self, old: ShardName, new: ShardName) -> bool:
+        """Give the bytes of one name to another too; return whether they were there. Durable on return.
+
+        Where it can be, that is a second link to the same file: a temporary one first, which then takes the place of
+        what lies under the new name. A crash leaves the old name alone, or both, and at worst a temporary file.
+        """
+        check_adoption(old, new)
+        try:
+            with self._open(old) as (fd, size_bytes):
+                os.fdatasync(fd)  # our puts did that; who carried files here by hand may not have
+                linked = self._link(old, new, size_bytes)
+            if not linked:
+                self.put(new, memoryview(self.get(old, 0, None)), abandoned=lambda: False)
+        except ShardMissing:
+            return False
+        return True
+
+    def _link(self, old: ShardName, new: ShardName, size_bytes: int) -> bool:
+        """Make the second link; return False where the file system cannot."""
+        way = subdirectory(new)
+        with self._place.directory(*subdirectory(old)) as source, self._folder_for_writing(way) as folder:
+            temporary = self._place.temporaries.draw()
+            try:
+                os.link(old.leaf, temporary, src_dir_fd=source, dst_dir_fd=folder, follow_symlinks=False)
+                with self._space.changing(way):
+                    replaced = _size(folder, new.leaf)
+                    os.rename(temporary, new.leaf, src_dir_fd=folder, dst_dir_fd=folder)
+                    self._space.add(way, size_bytes - (replaced or 0))
+            except FileNotFoundError:
+                self._place.prove()
+                raise self._missing(old) from None
+            except OSError as error:
+                if error.errno in LINKLESS:
+                    return False
+                raise
+            finally:
+                with suppress(OSError):  # there after an error; and where both names were links to one file already,
+                    os.unlink(temporary, dir_fd=folder)  # for then POSIX has a rename do nothing
+            os.fsync(folder)
+        return True
 
     def get(self, name: ShardName, start: int, stop: int | None) -> bytes:
         """Return bytes `[start, stop)`, fewer when the shard is shorter."""
