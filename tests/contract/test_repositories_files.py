@@ -83,6 +83,24 @@ async def test_a_range_is_half_open_and_in_order_of_digest(metadata: Metadata) -
         assert await found(b"\x11", b"\x10") == []
 
 
+@pytest.mark.parametrize("partition_bits", [0, 1, 7, 8, 9, 12, 16, 17, 24])
+async def test_the_bytes_of_live_chunks_are_summed_by_the_top_bits_of_their_digest(
+    metadata: Metadata, partition_bits: int
+) -> None:
+    sizes = {b"\0\0\0\0": 1, b"\0\0\0\xff": 2, b"\0\0\x01": 4, b"\0\x80": 8, b"\x7f\xff\xff": 16, b"\xff" * 32: 2**40}
+    new = [NewChunk(top.hex(), top.ljust(32, b"\0"), size_bytes) for top, size_bytes in sizes.items()]
+    expected = [0] * 2**partition_bits
+    for chunk in new:
+        expected[int.from_bytes(chunk.digest) >> (256 - partition_bits)] += chunk.size_bytes
+    async with metadata.unit_of_work() as uow:
+        assert not any(await uow.chunks.bytes_by_partition(POLICY, partition_bits))
+        for policy, prefix in ((POLICY, ""), ("wide", "w")):
+            chunks = await uow.chunks.obtain(policy, [replace(chunk, id=prefix + chunk.id) for chunk in new])
+            await uow.chunks.make_live([chunk.id for chunk in chunks])
+        await uow.chunks.obtain(POLICY, [NewChunk("being written", b"\x01" * 32, 5)])
+        assert list(await uow.chunks.bytes_by_partition(POLICY, partition_bits)) == expected
+
+
 async def test_only_chunks_without_a_reference_are_collected(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         await add_file(uow, "f", [1, 2])

@@ -9,7 +9,7 @@ import pytest
 from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server, ServerHealth, ServerState
-from reelstore.repositories.interface import Cluster, Metadata, PartitionState
+from reelstore.repositories.interface import Cluster, Metadata, PartitionState, RingRecord
 from tests.contract.metadata_values import NOW, POLICY, later, ring_set
 
 
@@ -25,6 +25,9 @@ async def test_servers_come_back_in_order_of_number(metadata: Metadata) -> None:
         health_reason="no answer",
         last_seen_at=NOW,
         used_bytes=2**40,
+        unreachable_since=later(1),
+        evicted_at=later(0.000001),
+        remove_when_empty=True,
     )
     async with metadata.unit_of_work() as uow:
         assert await uow.servers.next_number() == 0
@@ -33,6 +36,7 @@ async def test_servers_come_back_in_order_of_number(metadata: Metadata) -> None:
         assert await uow.servers.list() == [seen_down, _server("a", 3)]
         assert await uow.servers.next_number() == 4
         assert await uow.servers.get("b") == seen_down
+        assert (await uow.servers.list())[1].remove_when_empty is False
         assert await uow.servers.get("c") is None
 
 
@@ -47,7 +51,7 @@ async def test_a_servers_name_and_number_are_used_once(metadata: Metadata, name:
 async def test_a_server_is_replaced_by_name_and_keeps_its_number(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         await uow.servers.add(_server("a", 0))
-        draining = replace(_server("a", 0), state=ServerState.DRAINING, zone="z2")
+        draining = replace(_server("a", 0), state=ServerState.DRAINING, zone="z2", remove_when_empty=True)
         await uow.servers.update(draining)
         with pytest.raises(ServerNotFound):
             await uow.servers.update(_server("unknown", 0))
@@ -86,12 +90,24 @@ async def test_ring_sets_follow_on_each_other(metadata: Metadata) -> None:
         assert await uow.rings.get(3) is None
 
 
+async def test_why_and_when_epochs_began_is_listed_the_newest_first(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        assert await uow.rings.history(limit=9) == []
+        for epoch in (1, 2, 3):
+            await uow.rings.add(ring_set(epoch), reason=f"the {epoch}.", at=later(-epoch))
+        records = [RingRecord(epoch, f"the {epoch}.", later(-epoch)) for epoch in (3, 2, 1)]
+        assert await uow.rings.history(limit=9) == records
+        assert await uow.rings.history(limit=3) == records
+        assert await uow.rings.history(limit=2) == records[:2]
+
+
 async def test_a_ring_that_was_not_committed_is_no_head(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         await uow.rings.add(ring_set(1), reason="first", at=NOW)
     async with metadata.unit_of_work() as uow:
         assert await uow.rings.head() == 0
         assert await uow.rings.get(1) is None
+        assert await uow.rings.history(limit=9) == []
         await uow.rings.add(ring_set(1), reason="first", at=NOW)
 
 
@@ -159,6 +175,29 @@ async def test_unsettled_are_those_of_another_epoch_or_version(metadata: Metadat
         await uow.partitions.swap_synced(POLICY, 1, epoch=2, version=1)
         assert await uow.partitions.unsettled(POLICY, epoch=2) == [0, 2, 3]
         assert await uow.partitions.unsettled("wide", epoch=1) == []
+
+
+async def test_a_split_partition_is_two_that_know_what_it_knew_at_a_higher_version(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await uow.partitions.add(POLICY, 2, epoch=1)
+        await uow.partitions.add("wide", 2, epoch=1)
+        await uow.partitions.raise_versions(POLICY, [1])
+        await uow.partitions.swap_synced(POLICY, 1, epoch=3, version=1)
+        await uow.partitions.set_scrubbed(POLICY, [1], at=later(3))
+        await uow.commit()
+    async with metadata.unit_of_work() as uow:
+        await uow.partitions.split(POLICY)
+        await uow.partitions.split("unknown")
+        assert await uow.partitions.list(POLICY) == [
+            PartitionState(POLICY, 0, 1, 1, 0),
+            PartitionState(POLICY, 1, 1, 1, 0),
+            PartitionState(POLICY, 2, 2, 3, 1, later(3)),
+            PartitionState(POLICY, 3, 2, 3, 1, later(3)),
+        ]
+        assert [state.version for state in await uow.partitions.list("wide")] == [0, 0]
+        assert await uow.partitions.unsettled(POLICY, epoch=3) == [0, 1, 2, 3]
+    async with metadata.unit_of_work() as uow:  # it was not committed
+        assert len(await uow.partitions.list(POLICY)) == 2
 
 
 async def test_the_time_of_a_scrub_is_kept(metadata: Metadata) -> None:

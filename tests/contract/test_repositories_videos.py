@@ -257,3 +257,43 @@ async def test_totals_count_what_there_is(metadata: Metadata) -> None:
         totals = await seen.videos.totals()
     assert (totals.videos, totals.video_bytes, totals.trashed, totals.trashed_bytes) == (2, 12, 1, 11)
     assert (totals.chunks, totals.chunk_bytes, totals.open_files) == (2, 20, 1)
+
+
+async def test_the_videos_of_chunks_are_those_whose_file_refers_to_one_of_them(metadata: Metadata) -> None:
+    videos = [
+        video("u", file_id="shared", tags=("a",)),
+        video("v", file_id="g", state=VideoState.TRASHED),
+        video("w", file_id="other"),
+        video("t", file_id="shared"),
+    ]
+    async with metadata.unit_of_work() as uow:
+        await add_file(uow, "shared", [1, 2, 1])
+        await add_file(uow, "g", [2, 3], confirmed=1)
+        await add_file(uow, "other", [4])
+        await add_file(uow, "of no video", [5])
+        for each in videos:
+            await uow.videos.add(each)
+
+        async def of(*numbers: int, limit: int = 9) -> list[str]:
+            return [found.id for found in await uow.videos.of_chunks([f"c{number}" for number in numbers], limit=limit)]
+
+        assert await of(1) == ["t", "u"]
+        assert await of(2, 2) == ["t", "u", "v"]
+        assert await of(3) == ["v"]
+        assert await of(4, 1) == ["t", "u", "w"]
+        assert await of(5, 6) == []
+        assert await of() == []
+        assert await of(1, 2, 3, 4, limit=2) == ["t", "u"]
+        assert await uow.videos.of_chunks(["c1"], limit=9) == [videos[3], videos[0]]
+
+
+async def test_the_first_videos_of_thousands_of_chunks_are_found(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await add_file(uow, "f", range(1201))
+        await add_file(uow, "g", [0])
+        await add_file(uow, "h", [1200])
+        for video_id, file_id in (("c", "g"), ("b", "h"), ("a", "f"), ("d", "g")):
+            await uow.videos.add(video(video_id, file_id=file_id))
+        chunks = [f"c{number}" for number in range(1201)]
+        assert [found.id for found in await uow.videos.of_chunks(chunks, limit=3)] == ["a", "b", "c"]
+        assert [found.id for found in await uow.videos.of_chunks(chunks[1:], limit=9)] == ["a", "b"]
