@@ -31,7 +31,7 @@ from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
-from reelstore.services.servers import Drivers
+from reelstore.services.places import Drivers
 from reelstore.services.video_requests import Stored, StoreRequest
 from reelstore.storage.interface import ShardEntry, StorageServer
 from reelstore.storage.memory import MemoryServer
@@ -84,9 +84,11 @@ class Cluster:
             self.settings,
             self.metadata,
             entropy=self.entropy,
-            drivers=Drivers(self._connect, DRIVERS.default_zone, DRIVERS.same_place),
+            drivers=Drivers(self._connect, DRIVERS.default_zone, DRIVERS.same_place, self._capacity),
         )
         self.app.rebalancer.clock = self.clock.seconds
+        if self.settings.memory:  # else the database's time is not the test's
+            self.app.clock_guard.clock = self.clock.seconds
         # Users' bytes have always just moved in a test: the background would give way all the time.
         self.app.rebalancer.reconciler._pace._foreground_idle_seconds = lambda: float("inf")
 
@@ -101,6 +103,9 @@ class Cluster:
                 self.places[server.name] = server.inner
         await self.stop()
         await self.start()
+
+    def _capacity(self, url: str) -> int:
+        return self.capacity_bytes or DRIVERS.default_capacity(url)
 
     def _connect(self, url: str, name: str, capacity_bytes: int | None) -> StorageServer:
         inner = DRIVERS.connect(url, name, capacity_bytes or self.capacity_bytes)

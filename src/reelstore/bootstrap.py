@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from reelstore.background.loops import Background
+from reelstore.background.loops import Background, Chore
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
 from reelstore.chunkstore.topology import TopologyCache
@@ -23,16 +23,22 @@ from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
-from reelstore.services.expiry import expire_open_files, forget_idempotency_keys
+from reelstore.services.clock_guard import ClockGuard
+from reelstore.services.events import EventLog
+from reelstore.services.expiry import expire_open_files
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
+from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
 from reelstore.services.pace import Pace
+from reelstore.services.places import Drivers, Places
 from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
 from reelstore.services.repair import Repairer
-from reelstore.services.servers import Drivers, ServerManager
+from reelstore.services.retention import Retention
+from reelstore.services.servers import ServerManager
+from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
@@ -41,6 +47,8 @@ from reelstore.storage.memory import MemoryServer
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
 LOCK_FILE = "reelstore.lock"
+CLOCK_SECONDS = 30.0
+FORGET_SECONDS = 3600.0
 DRIVERS = Drivers(
     lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
     registry.default_zone,
@@ -63,8 +71,13 @@ class Application:
     videos: VideoService
     inspector: VideoInspector
     servers: ServerManager
+    changes: TopologyChanges
     monitor: Monitor
     rebalancer: Rebalancer
+    clock_guard: ClockGuard
+    events: EventLog
+    feed: LiveFeed
+    retention: Retention
 
     async def ready(self) -> tuple[bool, str]:
         """Say whether requests can be served, and why not: the metadata answers and enough servers take writes."""
@@ -81,7 +94,7 @@ class Application:
 
     async def expire(self) -> int:
         """Drop uploads that nobody continues."""
-        return await expire_open_files(self.metadata, self.topology, self.attention)
+        return await expire_open_files(self.metadata, self.topology, self.attention, self.clock_guard)
 
 
 @asynccontextmanager
@@ -111,14 +124,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
     application = await assemble(settings, metadata, entropy=entropy)
-    background = Background(
-        monitor=application.monitor.probe_all,
-        rebalancer=application.rebalancer if settings.background else None,
-        expire=application.expire,
-        forget=lambda: forget_idempotency_keys(metadata),
-        probe_seconds=settings.probe_seconds,
-        expiry_seconds=settings.expiry_seconds,
-    )
+    background = background_of(application)
     try:
         background.start()
         yield application
@@ -126,6 +132,21 @@ async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -
         await background.stop()
         await application.store.close()
         await application.fleet.close()
+
+
+def background_of(application: Application) -> Background:
+    """Return what an application does by itself, not begun."""
+    settings = application.settings
+    chores = [
+        Chore("probing servers", settings.probe_seconds, application.monitor.probe_all),
+        Chore("watching the clock", CLOCK_SECONDS, application.clock_guard.tick),
+    ]
+    if settings.background:
+        chores += [
+            Chore("ending uploads", settings.expiry_seconds, application.expire),
+            Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
+        ]
+    return Background(chores, rebalancer=application.rebalancer if settings.background else None)
 
 
 async def assemble(
@@ -167,7 +188,16 @@ async def assemble(
         log.warning("starting on a full volume: %s", error)
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
-    reconciler = Reconciler(metadata, topology, fleet, repairer, attention, pace)
+    rebalancer = Rebalancer(
+        metadata=metadata,
+        topology=topology,
+        reconciler=Reconciler(metadata, topology, fleet, repairer, attention, pace),
+        attention=attention,
+        schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
+    )
+    guard, events = ClockGuard(metadata), EventLog(metadata)
+    places = Places(drivers if settings.memory else _durable(drivers), fleet)
+    changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
     return Application(
         settings=settings,
         metadata=metadata,
@@ -177,22 +207,14 @@ async def assemble(
         attention=attention,
         videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
         inspector=VideoInspector(metadata, topology, repairer, attention),
-        servers=ServerManager(
-            metadata,
-            topology,
-            fleet,
-            drivers if settings.memory else _durable(drivers),
-            attention,
-            entropy=entropy,
-        ),
+        servers=ServerManager(metadata, topology, fleet, attention, changes),
+        changes=changes,
         monitor=monitor,
-        rebalancer=Rebalancer(
-            metadata=metadata,
-            topology=topology,
-            reconciler=reconciler,
-            attention=attention,
-            schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
-        ),
+        rebalancer=rebalancer,
+        clock_guard=guard,
+        events=events,
+        feed=LiveFeed(events, rebalancer.status),
+        retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
     )
 
 

@@ -96,6 +96,10 @@ class Settings(BaseSettings):
     scrub_bytes_per_second: Annotated[
         int, Field(ge=MIB, description="The most that is read for verifying, on average.")
     ] = 256 * MIB
+    usage_sample_seconds: Annotated[
+        Seconds, Field(description="How often it is written down how full each server is.")
+    ] = 600.0
+    event_keep_seconds: Annotated[Seconds, Field(description="How long events are kept.")] = 30 * 86_400.0
     background: Annotated[bool, Field(description="Whether this process repairs, scrubs and frees.")] = True
     graceful_seconds: Annotated[
         float, Field(ge=0, le=SECONDS_MAX, description="How long requests may go on after the process was told to end.")

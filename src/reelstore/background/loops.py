@@ -4,47 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from reelstore.domain.errors import ReelstoreError
 from reelstore.services.rebalancer import Rebalancer
 
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS = 2.0
-FORGET_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Something that is done again and again.
+
+    Args:
+        what: names it in the log, as in "probing servers".
+        rest_seconds: between two times.
+        do: does it once.
+    """
+
+    what: str
+    rest_seconds: float
+    do: Callable[[], Awaitable[object]]
 
 
 class Background:
     """Hold the running loops.
 
     Args:
-        monitor: probes all servers once.
+        chores: what is done at intervals.
         rebalancer: reconciles step by step; None leaves that to other processes.
-        expire: drops ended uploads once.
-        forget: drops what is remembered for a while only, once.
-        probe_seconds, expiry_seconds: the rests between two calls.
     """
 
-    def __init__(
-        self,
-        *,
-        monitor: Callable[[], Awaitable[None]],
-        rebalancer: Rebalancer | None,
-        expire: Callable[[], Awaitable[object]],
-        forget: Callable[[], Awaitable[object]],
-        probe_seconds: float,
-        expiry_seconds: float,
-    ) -> None:
-        self._loops: list[Awaitable[None]] = [_every(probe_seconds, "probing servers", monitor)]
+    def __init__(self, chores: Sequence[Chore], *, rebalancer: Rebalancer | None) -> None:
+        self._loops: list[Awaitable[None]] = [_repeat(chore) for chore in chores]
         if rebalancer is not None:
-            self._loops += [
-                _every(expiry_seconds, "ending uploads", expire),
-                _every(FORGET_SECONDS, "forgetting old keys", forget),
-                _reconcile(rebalancer),
-            ]
+            self._loops.append(_reconcile(rebalancer))
         self._tasks: list[asyncio.Future[None]] = []
 
     def start(self) -> None:
@@ -58,10 +57,10 @@ class Background:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
 
-async def _every(seconds: float, what: str, step: Callable[[], Awaitable[object]]) -> None:
+async def _repeat(chore: Chore) -> None:
     while True:
-        await _attempt(what, step)
-        await asyncio.sleep(seconds)
+        await _attempt(chore.what, chore.do)
+        await asyncio.sleep(chore.rest_seconds)
 
 
 async def _reconcile(rebalancer: Rebalancer) -> None:

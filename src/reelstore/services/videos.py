@@ -11,6 +11,7 @@ from datetime import datetime
 from reelstore.chunkstore.reading import RangeReader
 from reelstore.chunkstore.store import ChunkStore
 from reelstore.chunkstore.writing import FileWriter
+from reelstore.domain.counter import Counter
 from reelstore.domain.errors import (
     IncompleteBody,
     InvalidInput,
@@ -37,6 +38,7 @@ from reelstore.services.attention import Attention, Need
 from reelstore.services.locations import Locations
 from reelstore.services.lookup import found_video
 from reelstore.services.pages import Page, check_limit, decode_cursor, encode_cursor
+from reelstore.services.video_events import video_changed, video_purged, video_stored
 from reelstore.services.video_requests import (
     QUERY_BYTES_MAX,
     UPLOAD_SIZE_BYTES_MAX,
@@ -166,6 +168,7 @@ class VideoService:
                 if winner is None or first is None or first[0] != request.fingerprint:
                     raise VideoStateConflict("this Idempotency-Key was used for another request")
                 raise _AlreadyMade(winner)
+        await uow.events.add(video_stored(video, now))
         return Stored(video, created=True)
 
     # ------------------------------------------------------------------ describe and list
@@ -285,6 +288,7 @@ class VideoService:
             changed = replace(changed, version=video.version + 1, updated_at=now)
             if not await uow.videos.update(changed, expected_version=video.version):
                 raise PreconditionFailed("the video was changed at the same moment; read it again")
+            await uow.events.add(video_changed(video, changed, now))
             await uow.commit()
         return changed
 
@@ -300,6 +304,8 @@ class VideoService:
             prefixes = await uow.files.digest_prefixes([video.file_id])
             await uow.videos.delete(video_id)
             await uow.files.delete(video.file_id)
+            await uow.events.add(video_purged(video, await uow.now(), freed_bytes=freed))
+            await uow.counters.add({Counter.VIDEOS_PURGED: 1, Counter.VIDEOS_PURGED_BYTES: freed})
             await uow.commit()
         partitions = self._locations.partitions(video.policy, prefixes.get(video.file_id, frozenset()))
         self._attention.add(video.policy, partitions, Need(collect=True))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from reelstore.background import loops
-from reelstore.background.loops import Background
+from reelstore.background.loops import Background, Chore
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.domain.file import FileState, StoredFile
 from reelstore.repositories.memory.metadata import InMemoryWriter
@@ -38,19 +37,8 @@ class Steps:
         return result
 
 
-async def nothing() -> None:
-    pass
-
-
-def background_of(steps: Steps, **calls: Any) -> Background:
-    given: dict[str, Any] = {
-        "monitor": nothing,
-        "expire": nothing,
-        "forget": nothing,
-        "probe_seconds": 0.001,
-        "expiry_seconds": 0.001,
-    }
-    return Background(rebalancer=steps, **given | calls)  # type: ignore[arg-type] # only steps
+def background_of(steps: Steps, *chores: Chore) -> Background:
+    return Background(chores, rebalancer=steps)  # type: ignore[arg-type] # only steps
 
 
 async def test_work_goes_on_without_rest_until_there_is_none() -> None:
@@ -87,7 +75,7 @@ async def test_an_error_is_logged_and_the_loop_goes_on(
         if probes == 1:
             raise error
 
-    background = background_of(steps, monitor=probe)
+    background = background_of(steps, Chore("probing servers", 0.001, probe))
     background.start()
     await until(lambda: steps.taken >= 3 and probes >= 2)
     await background.stop()
@@ -96,22 +84,16 @@ async def test_an_error_is_logged_and_the_loop_goes_on(
     assert any(message.startswith("probing servers") for message in messages)
 
 
-async def test_without_a_rebalancer_only_servers_are_probed() -> None:
+async def test_without_a_rebalancer_the_chores_are_done_all_the_same() -> None:
     done: list[str] = []
 
     async def probe() -> None:
         done.append("probe")
 
-    async def expire() -> None:
-        done.append("expire")
-
-    background = Background(
-        monitor=probe, rebalancer=None, expire=expire, forget=expire, probe_seconds=0.001, expiry_seconds=0.001
-    )
+    background = Background([Chore("probing servers", 0.001, probe)], rebalancer=None)
     background.start()
     await until(lambda: len(done) > 2)
     await background.stop()
-    assert set(done) == {"probe"}
 
 
 async def test_stopping_ends_all_loops_and_may_be_repeated() -> None:

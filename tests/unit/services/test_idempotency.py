@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from reelstore.domain.errors import IncompleteBody, VideoStateConflict
-from reelstore.services.expiry import IDEMPOTENCY_SECONDS, forget_idempotency_keys
+from reelstore.services.retention import IDEMPOTENCY_KEEP
 from tests.cluster import CHUNK, Cluster, content, pieces
 
 
@@ -103,11 +103,11 @@ async def test_the_key_of_a_purged_video_is_refused_before_the_body_is_read(clus
 
 async def test_a_key_is_remembered_for_a_day_and_then_forgotten(cluster: Cluster) -> None:
     first = await cluster.send(pieces(b"abc"), idempotency_key="k")
-    cluster.clock.now += timedelta(seconds=IDEMPOTENCY_SECONDS)
-    assert await forget_idempotency_keys(cluster.metadata) == 0
+    cluster.clock.now += IDEMPOTENCY_KEEP
+    assert await cluster.app.retention.forget() == 0
     assert not (await cluster.send(unread(), idempotency_key="k")).created
     cluster.clock.now += timedelta(microseconds=1)
-    assert await forget_idempotency_keys(cluster.metadata) == 1
+    assert await cluster.app.retention.forget() == 1
     again = await cluster.send(pieces(b"abc"), idempotency_key="k")
     assert again.created
     assert again.video.id != first.video.id

@@ -104,7 +104,7 @@ class EventRepository(Protocol):
     """Keep events in the order in which they are committed."""
 
     async def add(self, event: Event) -> int:
-        """Keep an event and return its id: larger than that of every event committed before."""
+        """Keep an event and return its id: larger by one than that of the event committed before."""
         ...
 
     async def after(self, event_id: int, *, limit: int) -> Sequence[Event]:
@@ -182,4 +182,8 @@ class UsageRepository(Protocol):
 
     async def drop_before(self, at: datetime) -> int:
         """Forget older samples; return how many."""
+        ...
+
+    async def drop(self, moments: Sequence[datetime]) -> int:
+        """Forget the samples of exactly these times; return how many."""
         ...

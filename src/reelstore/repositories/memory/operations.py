@@ -97,3 +97,11 @@ class InMemoryUsage:
         for key in old:
             self._tables.usage_samples.drop(key)
         return len(old)
+
+    async def drop(self, moments: Sequence[datetime]) -> int:
+        """See `UsageRepository.drop`."""
+        wanted = set(moments)
+        taken = [key for key in self._tables.usage_samples if key[0] in wanted]
+        for key in taken:
+            self._tables.usage_samples.drop(key)
+        return len(taken)

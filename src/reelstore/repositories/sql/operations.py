@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import Connection, bindparam, delete, func, select
 
 from reelstore.domain.counter import Counter
 from reelstore.repositories.interface import Lease, RebalanceControl, UsageSample
@@ -127,6 +127,15 @@ class SqlUsage:
         """See `UsageRepository.drop_before`."""
         statement = delete(usage_samples).where(usage_samples.c.at < at)
         return await self._session.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def drop(self, moments: Sequence[datetime]) -> int:
+        """See `UsageRepository.drop`."""
+
+        def work(connection: Connection) -> int:
+            statement = delete(usage_samples).where(usage_samples.c.at == bindparam("moment"))
+            return sum(connection.execute(statement, {"moment": moment}).rowcount for moment in moments)
+
+        return await self._session.write(work)
 
 
 _ADD_SAMPLES = upsert(usage_samples)
