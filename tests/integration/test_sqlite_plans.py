@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from reelstore.domain.event import EventKind
 from reelstore.domain.video import VideoState
 from reelstore.repositories.interface import SORTS, VideoQuery
 from reelstore.repositories.sql import SqlMetadata
@@ -65,6 +66,18 @@ QUESTIONS: dict[str, Question] = {
     "trash": lambda uow: uow.videos.list(VideoQuery(state=VideoState.TRASHED)),
     "next page": lambda uow: uow.videos.list(VideoQuery(sort="name", after=("n", "v"))),
     "delete a video": lambda uow: uow.videos.delete("v"),
+    "videos of chunks": lambda uow: uow.videos.of_chunks(["c1", "c2"], limit=3),
+    "give a lease back": lambda uow: uow.leases.release("l", holder="a"),
+    "leases in force": lambda uow: uow.leases.in_force("move/", now=NOW),
+    "follow events": lambda uow: uow.events.after(5, limit=100),
+    "events of a subject": lambda uow: uow.events.latest(limit=9, subject="disk1", before=7),
+    "events of some kinds": lambda uow: uow.events.latest(limit=9, kinds=[EventKind.VIDEO_STORED]),
+    "forget events": lambda uow: uow.events.drop_before(NOW),
+    "a plan": lambda uow: uow.plans.get("p"),
+    "apply a plan": lambda uow: uow.plans.mark_applied("p", epoch=3),
+    "forget plans": lambda uow: uow.plans.drop_before(NOW),
+    "samples": lambda uow: uow.usage.since(NOW),
+    "forget samples": lambda uow: uow.usage.drop_before(NOW),
     "swap": lambda uow: uow.partitions.swap_synced(POLICY, 1, epoch=1, version=0),
 }
 
@@ -80,6 +93,24 @@ async def test_no_table_is_scanned(metadata: SqlMetadata, name: str) -> None:
 async def test_a_page_is_read_in_order_without_sorting(metadata: SqlMetadata, sort: str) -> None:
     plan = await _plan(metadata, lambda uow: uow.videos.list(VideoQuery(sort=sort)))
     assert plan == [f"SCAN videos USING INDEX ix_videos_{sort}_id"]
+
+
+ORDERED: dict[str, tuple[Question, str]] = {
+    "events": (lambda uow: uow.events.latest(limit=9), "SCAN events"),
+    "plans": (lambda uow: uow.plans.latest(limit=9), "SCAN plans USING INDEX ix_plans_created_at_id"),
+    "epochs": (lambda uow: uow.rings.history(limit=9), "SCAN rings USING INDEX sqlite_autoindex_rings_1"),
+}
+
+
+@pytest.mark.parametrize("name", ORDERED)
+async def test_the_latest_are_read_from_the_end_without_sorting(metadata: SqlMetadata, name: str) -> None:
+    question, plan = ORDERED[name]
+    assert await _plan(metadata, question) == [plan]
+
+
+async def test_bytes_of_partitions_are_summed_in_the_order_in_which_the_chunks_lie(metadata: SqlMetadata) -> None:
+    plan = await _plan(metadata, lambda uow: uow.chunks.bytes_by_partition(POLICY, 12))
+    assert plan == ["SCAN chunks", "USE TEMP B-TREE FOR GROUP BY"]
 
 
 async def test_a_chunk_map_reads_only_the_places_that_are_asked_for(metadata: SqlMetadata) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, exists, func, sel
 
 from reelstore.domain.chunk import Chunk, ChunkState
 from reelstore.repositories.interface import NewChunk
-from reelstore.repositories.sql.dialects import batches, upsert
+from reelstore.repositories.sql.dialects import batches, unindexed, upsert
 from reelstore.repositories.sql.schema import chunk_totals, chunks, file_chunks
 from reelstore.repositories.sql.session import Session
 
@@ -97,7 +97,7 @@ def _bytes_by_partition(connection: Connection, policy: str, partition_bits: int
     prefix_bytes = -(-partition_bits // 8)
     prefix = func.substr(chunks.c.digest, 1, prefix_bytes)
     summed = select(prefix, func.sum(chunks.c.size_bytes)).group_by(prefix)
-    statement = summed.where(chunks.c.policy == policy, chunks.c.state == ChunkState.LIVE)
+    statement = summed.where(unindexed(chunks.c.policy) == policy, chunks.c.state == ChunkState.LIVE)
     sums = [0] * (1 << partition_bits)
     for first, size_bytes in connection.execute(statement):
         sums[int.from_bytes(first) >> (8 * prefix_bytes - partition_bits)] += int(size_bytes)

@@ -261,6 +261,7 @@ events = Table(
     Column("data", JSON, nullable=False),
     Index(None, "subject", "id"),
     Index(None, "kind", "id"),
+    sqlite_with_rowid=False,
 )
 
 plans = Table(

@@ -61,6 +61,7 @@ def _create_events() -> None:
         sa.Column("at", _INSTANT, nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_events_at"), "events", ["at"], unique=False)
     op.create_index(op.f("ix_events_kind_id"), "events", ["kind", "id"], unique=False)
