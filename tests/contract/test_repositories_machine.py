@@ -1,25 +1,17 @@
-"""The dictionary and SQLite, given the same operations in any order, answer the same."""
+"""The dictionary and SQLite, given the same operations on what is stored in any order, answer the same."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
-import tempfile
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import invariant, rule
 
-from reelstore.domain.errors import ReelstoreError
 from reelstore.domain.video import VideoState
-from reelstore.repositories.interface import SORTS, NewChunk, UnitOfWork, VideoQuery
-from reelstore.repositories.memory import InMemoryMetadata
-from reelstore.repositories.sql import SqlMetadata
+from reelstore.repositories.interface import SORTS, NewChunk, VideoQuery
 from tests.contract.metadata_values import POLICY, later, open_file, places, video
+from tests.contract.twins import SETTINGS, Twins
 
 FILES = st.sampled_from(["f", "g", "h"])
 VIDEOS = st.sampled_from(["u", "v", "w"])
@@ -30,69 +22,13 @@ WORDS = st.sampled_from(["a", "B", "ß", "ss", "%", "_", "é", "e\u0301", "🎬"
 STATES = st.sampled_from([VideoState.STORED, VideoState.READY, VideoState.TRASHED])
 PREFIXES = st.sampled_from([b"", b"\x00", b"\x03", b"\x05\x01", b"\xff" * 32])
 
-Operation = Callable[[UnitOfWork], Awaitable[object]]
-
 
 def _chunk(number: int) -> NewChunk:
     return NewChunk(f"c{number}", bytes([number, number % 2]) + bytes(30), 10)
 
 
-def _plain(answer: object) -> object:
-    """Lists and tuples are both sequences."""
-    if isinstance(answer, Mapping):
-        return dict(answer)
-    return list(answer) if isinstance(answer, list | tuple) else answer
-
-
-class Twins(RuleBasedStateMachine):
-    """Keep a unit of work open on each, and compare every answer and every error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.folder = tempfile.mkdtemp()
-        self.memory = InMemoryMetadata()
-        self.sqlite = self.runner.run(SqlMetadata.open(f"sqlite:///{self.folder}/metadata.sqlite", reserve_bytes=0))
-        self.stack = AsyncExitStack()
-        self.runner.run(self._begin())
-
-    def teardown(self) -> None:
-        self.runner.run(self.stack.aclose())
-        self.runner.run(self.sqlite.close())
-        self.runner.close()
-        shutil.rmtree(self.folder)
-
-    async def _begin(self) -> None:
-        self.units: list[UnitOfWork] = [
-            await self.stack.enter_async_context(self.memory.unit_of_work()),
-            await self.stack.enter_async_context(self.sqlite.unit_of_work()),
-        ]
-
-    async def _begin_again(self) -> None:
-        await self.stack.aclose()
-        await self._begin()
-
-    def both(self, operation: Operation) -> Any:
-        """Return what both answered; None, and new units of work, after an error that both raised."""
-
-        async def one(unit: UnitOfWork) -> tuple[object, type[Exception] | None]:
-            try:
-                return _plain(await operation(unit)), None
-            except ReelstoreError as error:
-                return None, type(error)
-
-        (expected, expected_error), (found, found_error) = [self.runner.run(one(unit)) for unit in self.units]
-        assert found_error == expected_error
-        assert found == expected
-        if found_error is not None:  # the unit of work has failed
-            self.runner.run(self._begin_again())
-        return found
-
-    @rule(commit=st.booleans())
-    def end(self, commit: bool) -> None:
-        if commit:
-            self.both(lambda unit: unit.commit())
-        self.runner.run(self._begin_again())
+class StoredTwins(Twins):
+    """Files, chunks and videos."""
 
     @rule(file_id=FILES, at=TIMES)
     def add_file(self, file_id: str, at: datetime) -> None:
@@ -173,13 +109,13 @@ class Twins(RuleBasedStateMachine):
         self.both(lambda unit: unit.files.digest_prefixes([file_id, "f"]))
         self.both(lambda unit: unit.files.unshared_bytes(file_id))
         self.both(lambda unit: unit.files.expired(at, limit=limit))
+        self.both(lambda unit: unit.videos.of_chunks([f"c{number}" for number in range(start % 10)], limit=limit))
+        self.both(lambda unit: unit.chunks.bytes_by_partition(POLICY, limit * 3))
 
     @invariant()
     def totals_are_the_same(self) -> None:
         self.both(lambda unit: unit.videos.totals())
 
 
-TestTwins = Twins.TestCase
-TestTwins.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestStoredTwins = StoredTwins.TestCase
+TestStoredTwins.settings = SETTINGS
