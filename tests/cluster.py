@@ -111,7 +111,8 @@ class Cluster:
         inner = DRIVERS.connect(url, name, capacity_bytes or self.capacity_bytes)
         if isinstance(inner, MemoryServer):
             known = self.places.setdefault(name, inner)
-            if known._marker is not None and not known._attached:  # the same machine comes back
+            if not known._attached:  # the same machine comes back
+                known.resize(inner._capacity_bytes)
                 inner = known
         server = (CapableFaultyServer if self.capable else FaultyServer)(inner)
         server.down = name in self.missing

@@ -30,6 +30,7 @@ from reelstore.storage.interface import (
     QuarantinedCopy,
     Quarantining,
     Releasing,
+    Resizable,
     ShardEntry,
     StorageServer,
     Usage,
@@ -155,6 +156,10 @@ class CapableFaultyServer(FaultyServer):
         await self._meet("adopt", (old, new))
         assert isinstance(self.inner, Adopting)
         return await self.inner.adopt(old, new)
+
+    def resize(self, capacity_bytes: int) -> None:
+        assert isinstance(self.inner, Resizable)
+        self.inner.resize(capacity_bytes)
 
     async def release(self) -> bool:
         await self._meet("release")

@@ -53,6 +53,7 @@ DRIVERS = Drivers(
     lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
     registry.default_zone,
     registry.same_place,
+    registry.default_capacity,
 )
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from tests.planted.bug import bug
 from tests.planted.places import (
     COLLECTING,
     COMMITTING,
+    EPOCHS,
     NAMES,
     PLACING,
     REBALANCE,
-    SERVERS,
     TOPOLOGY,
     UPLOADS,
     VIDEOS,
@@ -55,7 +55,7 @@ RULES_1_TO_5 = (
         "2, 11 tenure drawn in apply",
         f"{NAMES}::test_a_server_keeps_its_tenure_while_it_stays_and_gets_a_new_one_when_it_enters",
         (
-            SERVERS,
+            EPOCHS,
             "tenures = np.frombuffer(entropy(8 * count), dtype=np.uint64).copy()",
             "tenures = np.arange(1, count + 1, dtype=np.uint64)",
         ),

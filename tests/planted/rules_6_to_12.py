@@ -6,13 +6,13 @@ from __future__ import annotations
 from tests.planted.bug import bug
 from tests.planted.places import (
     COLLECTING,
+    EPOCHS,
     FETCHING,
     MISSES,
     REBALANCE,
     REPAIR,
     REPAIRER,
     ROUNDS,
-    SERVERS,
     SURVEY,
     SYNCED,
     UPLOADS,
@@ -101,19 +101,19 @@ RULES_6_TO_12 = (
         "a new ring does not raise the versions of the rows that it changes",
         "7 apply raises the version",
         f"{SYNCED}::test_adding_a_server_raises_the_version_of_exactly_the_rows_that_it_changes",
-        (SERVERS, "await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())", "del changed"),
+        (EPOCHS, "await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())", "del changed"),
     ),
     bug(
         "rows that a new ring leaves alone are called clean at its epoch",
         "7 no shortcut for unchanged rows",
         f"{SYNCED}::test_no_partition_is_clean_at_a_new_epoch_before_it_was_listed_not_even_an_unchanged_one",
         (
-            SERVERS,
-            "                await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())\n",
+            EPOCHS,
+            "            await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())\n",
             (
-                "                await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())\n"
-                "                for index in np.flatnonzero(~changed).tolist():\n"
-                "                    await uow.partitions.swap_synced(policy, index, epoch=following.epoch, version=0)\n"
+                "            await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())\n"
+                "            for index in np.flatnonzero(~changed).tolist():\n"
+                "                await uow.partitions.swap_synced(policy, index, epoch=rings.epoch, version=0)\n"
             ),
         ),
     ),

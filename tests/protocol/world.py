@@ -15,14 +15,13 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Self, cast
 
-import numpy as np
-
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.server import ServerState
 from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata, PartitionState, UnitOfWork
 from reelstore.repositories.memory import InMemoryMetadata
+from reelstore.services.epochs import begin_epochs, draw_tenures, next_ring_sets, present_layout
 from reelstore.services.rebalance import Outcome, Verify
 from reelstore.services.survey import Slice
 from reelstore.services.video_requests import VideoList
@@ -214,22 +213,16 @@ class Process(Cluster):
     async def empty_servers(self, *names: str) -> None:
         """Apply a ring on which these servers hold nothing, and all others do: what draining them will do."""
         async with self.metadata.unit_of_work() as uow:
-            newest = await uow.rings.get(await uow.rings.head(lock=True))
-            assert newest is not None
+            await uow.rings.head(lock=True)
+            layout = await present_layout(uow)
             servers = [
                 replace(server, state=ServerState.DRAINING if server.name in names else ServerState.ACTIVE)
                 for server in await uow.servers.list()
             ]
             for server in servers:
                 await uow.servers.update(server)
-            rings = {
-                policy: await self.app.servers._next_ring(uow, ring, servers) for policy, ring in newest.rings.items()
-            }
-            await uow.rings.add(newest.followed_by(rings), reason="a test", at=await uow.now())
-            for policy, ring in rings.items():
-                before = newest.rings[policy]
-                changed = np.any((ring.slots != before.slots) | (ring.tenures != before.tenures), axis=1)
-                await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())
+            following = next_ring_sets(layout, servers, draw=lambda count: draw_tenures(self.entropy, count))
+            await begin_epochs(uow, layout.newest, following, reason="a test", at=await uow.now())
             await uow.commit()
         await self.app.topology.refresh()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from reelstore.domain.errors import ServerUnavailable
 from reelstore.domain.server import Server, ServerState
-from reelstore.storage.interface import Marker, StorageServer
+from reelstore.storage.interface import Marker, Resizable, StorageServer
 
 LATENCY_WEIGHT = 0.2
 """How much the newest reading counts in the running mean."""
@@ -115,8 +115,12 @@ class Fleet:
         for number in self._members.keys() - present.keys():
             await self._members.pop(number).driver.close()
         for number, server in present.items():
-            if number in self._members:
-                self._members[number].server = server
+            member = self._members.get(number)
+            if member is not None:
+                if isinstance(member.driver, Resizable) and server.capacity_bytes != member.server.capacity_bytes:
+                    member.driver.resize(server.capacity_bytes)
+                used_bytes = member.server.used_bytes if member.is_up else server.used_bytes
+                member.server = replace(server, used_bytes=used_bytes)
             else:
                 self._members[number] = FleetMember(server, self._connect(server))
 

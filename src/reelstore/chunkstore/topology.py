@@ -13,6 +13,7 @@ from reelstore.chunkstore.redundancy import Redundancy, redundancy_of
 from reelstore.domain.chunk import DIGEST_BYTES, Chunk, ShardName
 from reelstore.domain.errors import PolicyNotFound
 from reelstore.domain.policy import Policy
+from reelstore.placement.builder import widened
 from reelstore.placement.ring import Ring, RingSet, Seat
 from reelstore.repositories.interface import Metadata
 
@@ -24,7 +25,8 @@ class Topology:
     Args:
         epoch: of the newest ring set.
         newest: the newest ring of each policy.
-        older: rings by epoch to which some partition is still synced.
+        older: rings by epoch to which some partition is still synced; those from before a split are shown with as
+            many partitions as the newest ones, so that a partition has one number in all of them.
         synced: for each policy the epoch to which each partition is synced, int64 of shape (partitions,). It may lag:
             it only tells readers where to look before they look everywhere.
         policies: by name.
@@ -84,6 +86,15 @@ def digest_range(partition_bits: int, start: int, stop: int) -> tuple[bytes, byt
     return lower, upper
 
 
+def _as_wide(older: RingSet, newest: RingSet) -> RingSet:
+    """Return an older ring set with the partitions of the newest one; the same one where no split lies between."""
+    bits = {policy: ring.partition_bits for policy, ring in newest.rings.items()}
+    if all(ring.partition_bits == bits.get(policy, ring.partition_bits) for policy, ring in older.rings.items()):
+        return older
+    rings = {policy: widened(ring, bits[policy]) for policy, ring in older.rings.items()}
+    return RingSet(older.epoch, rings, older.parent)
+
+
 class TopologyCache:
     """Hold the present topology, and load it anew when told to.
 
@@ -131,7 +142,7 @@ class TopologyCache:
         self._present = Topology(
             epoch=epoch,
             newest=known[epoch].rings,
-            older={number: rings for number, rings in known.items() if number in wanted},
+            older={number: _as_wide(rings, known[epoch]) for number, rings in known.items() if number in wanted},
             synced=synced,
             policies=policies,
             default_policy=cluster.default_policy,

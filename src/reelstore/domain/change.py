@@ -30,7 +30,7 @@ class ServerChange:
         action: what.
         name: which server.
         url: where it is; for `add` alone.
-        zone: for `add` (None: what the driver tells) and `update` (None: as it is).
+        zone: for `add` None stands for what its place tells, otherwise for as it is; not for `remove`.
         capacity_bytes: likewise.
     """
 
@@ -121,11 +121,13 @@ class Plan:
         changes: what is asked for, in order.
         reason: one line for people: `add server disk4`.
         bytes_total: what is moved, shards of all servers together.
+        bytes_stored: of all shards when it was made.
         bytes_minimum: below which no change can reach the new loads.
         moves: the same by pairs of servers, the largest first.
         servers: in order of name.
         zones: in order of name.
-        duration_seconds: an estimate; `duration_basis` says from what: `measured` rates, or an `assumed` one.
+        duration_seconds: an estimate; `duration_basis` says from what: a `measured` rate, the `limit` that was set, or
+            an `assumed` rate.
         warnings: for people to read before they apply it.
         created_at: in UTC.
         applied_epoch: the epoch that it began, None while it is not applied.
@@ -137,6 +139,7 @@ class Plan:
     reason: str
     bytes_total: int
     bytes_minimum: int
+    bytes_stored: int
     moves: tuple[PlannedMove, ...]
     servers: tuple[PlannedServer, ...]
     zones: tuple[PlannedZone, ...]

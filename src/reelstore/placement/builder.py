@@ -126,6 +126,30 @@ def split(ring: Ring) -> Ring:
     return doubled
 
 
+def unchanged(ring: Ring) -> Ring:
+    """Return the same table as the ring of the next epoch: what a policy has when another one's ring changes."""
+    same = Ring(ring.policy, ring.epoch + 1, ring.slots, ring.tenures, ring.members, ring.checksum)
+    same.validate()
+    return same
+
+
+def widened(ring: Ring, partition_bits: int, *, epoch: int | None = None) -> Ring:
+    """Return a table with at least that many partitions, each row repeated: one from before a split as after it.
+
+    It is for comparing and for reading, and is never stored.
+
+    Raises:
+        InvalidRing: it has more partitions; a retry does not help.
+    """
+    if ring.partition_bits > partition_bits:
+        raise InvalidRing(f"2^{ring.partition_bits} partitions cannot be shown as 2^{partition_bits}")
+    epoch = ring.epoch if epoch is None else epoch
+    if (ring.partition_bits, ring.epoch) == (partition_bits, epoch):
+        return ring
+    slots, tenures = _doubled(ring, partition_bits)
+    return Ring(ring.policy, epoch, slots, tenures, ring.members, ring.parent)
+
+
 def effective_ring(newest: Ring, synced: Mapping[int, Ring], synced_epochs: NDArray[np.integer]) -> Ring:
     """Return the table of where shards are: for each partition, the row of the epoch to which it is synced.
 
@@ -167,6 +191,14 @@ def default_partition_bits(members: Iterable[Member], *, width: int = 3) -> int:
     while (min(width, servers) << bits) < QUOTA_MIN * servers and bits < PARTITION_BITS_MAX:
         bits += 1
     return bits
+
+
+def wants_split(ring: Ring, members: Iterable[Member]) -> bool:
+    """Return whether the ring has too few partitions to be shared evenly by these members.
+
+    A ring that was begun with fewer than the default was so on purpose, and is left as it is.
+    """
+    return PARTITION_BITS_DEFAULT <= ring.partition_bits < default_partition_bits(members, width=ring.width)
 
 
 def _quota_of(members: tuple[Member, ...], *, partitions: int, width: int, held: Mapping[int, int]) -> Indices:

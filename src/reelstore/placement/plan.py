@@ -1,12 +1,13 @@
-"""What lies between two tables, as values: who sends how many shards to whom, and what to warn of.
+"""What lies between two tables, as values: who sends how many shards to whom, at which price, and what to warn of.
 
-Counted in shards of partitions; a service prices them in bytes. The old table is where shards *are*: the effective
-one while a change is still being carried out, otherwise the newest ring.
+Counted in shards of partitions, and priced in bytes where the partitions' are known. The old table is where shards
+*are*: the effective one while a change is still being carried out, otherwise the newest ring.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -29,6 +30,24 @@ class Move:
     source: int
     target: int
     shards: int
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Say what lies between two tables in bytes. Servers are named by number; those with nothing are left out.
+
+    Args:
+        moves: bytes by source and target, as in `Move`.
+        incoming: bytes that each server receives.
+        outgoing: bytes that each server need not keep any more.
+        bytes_minimum: below which no change can reach the new table's loads, zones left aside: each server must
+            receive at least what it will hold beyond what it holds.
+    """
+
+    moves: Mapping[tuple[int, int], int]
+    incoming: Mapping[int, int]
+    outgoing: Mapping[int, int]
+    bytes_minimum: int
 
 
 class WarningKind(StrEnum):
@@ -89,6 +108,40 @@ def lower_bound(old: Ring, new: Ring) -> int:
     """
     held_before, held_after = shards_held(_compared(old, new)[0]), shards_held(new.slots)
     return sum(max(0, shards - held_before.get(number, 0)) for number, shards in held_after.items())
+
+
+def price(old: Ring, new: Ring, shard_bytes: NDArray[np.int64]) -> Price:
+    """Return what the way from one table to another costs.
+
+    A shard counts as in `moves`; one that nobody needs any more is deleted at the end, and costs nothing.
+
+    Args:
+        old: where the shards are.
+        new: where they are to be.
+        shard_bytes: (partitions of `new`,): the size of one slot of each partition.
+
+    Raises:
+        InvalidRing: as `moves`, or there is not one size for each partition.
+    """
+    if shard_bytes.shape != (new.partitions,):
+        raise InvalidRing(f"{shard_bytes.shape} sizes for {new.partitions} partitions")
+    before, entered = _compared(old, new)
+    left = ~(before[:, :, None] == new.slots[:, None, :]).any(axis=2) & (before != VACANT)
+    sizes = np.broadcast_to(shard_bytes[:, None], new.slots.shape)
+    moved: Counter[tuple[int, int]] = Counter()
+    incoming: Counter[int] = Counter()
+    pairs, which = np.unique(np.stack([before[entered], new.slots[entered]], axis=1), axis=0, return_inverse=True)
+    totals = np.zeros(len(pairs), np.int64)
+    np.add.at(totals, which.reshape(-1), sizes[entered])  # whole numbers: a float would lose bytes beyond 8 PiB
+    for (source, target), size_bytes in zip(pairs.tolist(), totals.tolist(), strict=True):
+        if size_bytes:
+            moved[source, target] = size_bytes
+            incoming[target] += size_bytes
+    outgoing = {
+        number: int(sizes[left & (before == number)].sum(dtype=np.int64)) for number in np.unique(before[left]).tolist()
+    }
+    minimum = sum(max(0, size_bytes - outgoing.get(number, 0)) for number, size_bytes in incoming.items())
+    return Price(dict(moved), dict(incoming), {number: size for number, size in outgoing.items() if size}, minimum)
 
 
 def warnings(members: Iterable[Member], *, width: int, losses_tolerated: int) -> tuple[PlacementWarning, ...]:

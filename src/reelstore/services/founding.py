@@ -13,7 +13,7 @@ from reelstore.domain.server import Server
 from reelstore.placement.builder import first_ring
 from reelstore.placement.ring import RingSet
 from reelstore.repositories.interface import Cluster, Metadata
-from reelstore.services.servers import draw_tenures, members_of
+from reelstore.services.epochs import draw_tenures, members_of
 from reelstore.storage.interface import StorageServer
 
 log = logging.getLogger(__name__)

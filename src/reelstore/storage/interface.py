@@ -231,6 +231,19 @@ class Releasing(Protocol):
 
 
 @runtime_checkable
+class Resizable(Protocol):
+    """Can be told at any time how much it may take."""
+
+    def resize(self, capacity_bytes: int) -> None:
+        """Take at most that much from now on; what is there stays, even if it is more. Waits for nothing.
+
+        Raises:
+            InvalidInput: a capacity below 1.
+        """
+        ...
+
+
+@runtime_checkable
 class Verifying(Protocol):
     """Can hash a shard where it lies, so that its bytes need not travel."""
 

@@ -39,10 +39,10 @@ def _utc() -> datetime:
 class MemoryServer:
     """Keep shards in this process; they are gone when it ends.
 
-    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing` and `Verifying`. Differs in that nothing is durable,
-    and that no call waits: each one happens at once, so that a simulation alone decides what overlaps. Its time is a
-    count of changes, but for what is set aside. Closing keeps the shards: the server may be attached again, like a
-    machine that comes back.
+    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing`, `Resizable` and `Verifying`. Differs in that nothing
+    is durable, and that no call waits: each one happens at once, so that a simulation alone decides what overlaps. Its
+    time is a count of changes, but for what is set aside. Closing keeps the shards: the server may be attached again,
+    like a machine that comes back.
 
     Args:
         name: the server's name in the cluster.
@@ -74,6 +74,10 @@ class MemoryServer:
     def quarantine(self) -> Sequence[tuple[ShardName, bytes]]:
         """Return the copies that were set aside, oldest first."""
         return tuple((kept.copy.name, kept.data) for kept in self._quarantine)
+
+    def resize(self, capacity_bytes: int) -> None:
+        """See `Resizable`."""
+        self._capacity_bytes = check_capacity(capacity_bytes) or CAPACITY_BYTES_DEFAULT
 
     async def attach(self, marker: Marker, *, claim: bool) -> Marker:
         """See `StorageServer`."""

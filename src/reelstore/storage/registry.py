@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 from reelstore.domain.errors import InvalidServerUrl
 from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.interface import StorageServer
-from reelstore.storage.memory import MemoryServer
+from reelstore.storage.memory import CAPACITY_BYTES_DEFAULT, MemoryServer
 
 URL_LENGTH_MAX = 4096
 
@@ -62,6 +62,18 @@ def default_zone(url: str) -> str:
     return _DRIVERS[parts.scheme].default_zone(parts)
 
 
+def default_capacity(url: str) -> int:
+    """Return the capacity of a server for which none was given, in bytes: what its place has, 0 if it has none.
+
+    A directory's is its file system's size, asked of the nearest parent that exists.
+
+    Raises:
+        InvalidServerUrl: see `connect`.
+    """
+    parts = _split(url)
+    return _DRIVERS[parts.scheme].default_capacity(parts)
+
+
 def same_place(url_a: str, url_b: str) -> bool:
     """Tell whether two URLs lead to one place, or one into the other, as they stand now.
 
@@ -78,6 +90,7 @@ def same_place(url_a: str, url_b: str) -> bool:
 class _Driver:
     connect: Callable[[SplitResult, str, int | None], StorageServer]
     default_zone: Callable[[SplitResult], str]
+    default_capacity: Callable[[SplitResult], int]
     same_place: Callable[[SplitResult, SplitResult], bool]
 
 
@@ -130,6 +143,11 @@ def _zone_of_memory(parts: SplitResult) -> str:
     return "memory"
 
 
+def _capacity_of_memory(parts: SplitResult) -> int:
+    _check_memory(parts)
+    return CAPACITY_BYTES_DEFAULT
+
+
 def _same_memory(a: SplitResult, b: SplitResult) -> bool:
     _check_memory(a)
     _check_memory(b)
@@ -165,6 +183,15 @@ def _zone_of_directory(parts: SplitResult) -> str:
     return "disk"  # not even `/` can be asked
 
 
+def _capacity_of_directory(parts: SplitResult) -> int:
+    path, _ = _directory(parts)
+    for place in (path, *path.parents):
+        with suppress(OSError):
+            found = os.statvfs(place)
+            return found.f_blocks * found.f_frsize
+    return 0
+
+
 def _same_directory(a: SplitResult, b: SplitResult) -> bool:
     path_a, _ = _directory(a)
     path_b, _ = _directory(b)
@@ -176,6 +203,6 @@ def _same_directory(a: SplitResult, b: SplitResult) -> bool:
 
 
 _DRIVERS: Mapping[str, _Driver] = {
-    "memory": _Driver(_connect_memory, _zone_of_memory, _same_memory),
-    "file": _Driver(_connect_directory, _zone_of_directory, _same_directory),
+    "memory": _Driver(_connect_memory, _zone_of_memory, _capacity_of_memory, _same_memory),
+    "file": _Driver(_connect_directory, _zone_of_directory, _capacity_of_directory, _same_directory),
 }

@@ -13,8 +13,9 @@ import pytest
 from reelstore.bootstrap import DRIVERS
 from reelstore.domain.errors import InvalidInput, InvalidServerUrl, ServerExists, ServerRefused, ServerUnavailable
 from reelstore.repositories.interface import UnitOfWork
-from reelstore.services import servers as servers_module
-from reelstore.services.servers import CAPACITY_BYTES_MAX
+from reelstore.services import places as places_module
+from reelstore.services import server_changes
+from reelstore.services.server_changes import CAPACITY_BYTES_MAX
 from reelstore.storage.interface import Marker, StorageServer
 from reelstore.storage.memory import MemoryServer
 from tests.cluster import CHUNK, Cluster, content, disk_cluster
@@ -185,7 +186,7 @@ async def test_a_place_that_cannot_be_opened_is_refused_and_may_be_tried_again(c
 
 
 async def test_the_most_servers_of_a_cluster_is_a_bound(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers_module, "SERVERS_MAX", 4)
+    monkeypatch.setattr(server_changes, "SERVERS_MAX", 4)
     await cluster.add_server("disk4")
     with pytest.raises(InvalidInput, match="at most 4"):
         await cluster.add_server("disk5")
@@ -201,14 +202,14 @@ async def test_a_crash_around_the_commit_is_repeated_or_was_done(
     """Between claim and commit the place bears our marker and nothing knows it; the same call goes on from there."""
     data = content(20 * CHUNK)
     video = await cluster.store(data)
-    begin = cluster.app.servers._begin_epoch
+    begin = cluster.app.changes._begin
 
-    async def interrupted(server: Any) -> Any:
+    async def interrupted(*given: Any) -> Any:
         if crash == "after":
-            await begin(server)
+            await begin(*given)
         raise OSError("the power went")
 
-    monkeypatch.setattr(cluster.app.servers, "_begin_epoch", interrupted)
+    monkeypatch.setattr(cluster.app.changes, "_begin", interrupted)
     with pytest.raises(OSError, match="power"):
         await cluster.add_server("disk4")
     await cluster.restart()
@@ -274,7 +275,8 @@ async def test_whether_a_place_is_taken_is_asked_in_a_thread_because_a_disk_may_
         asked_in.append(threading.get_ident())
         return DRIVERS.same_place(url_a, url_b)
 
-    cluster.app.servers._drivers = replace(cluster.app.servers._drivers, same_place=same_place)
+    places = cluster.app.changes._places
+    places._drivers = replace(places._drivers, same_place=same_place)
     await cluster.add_server("disk4")
     assert len(asked_in) == 3
     assert threading.get_ident() not in asked_in
@@ -283,10 +285,11 @@ async def test_whether_a_place_is_taken_is_asked_in_a_thread_because_a_disk_may_
 async def test_a_place_that_never_answers_keeps_no_other_server_from_being_added(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(servers_module, "PLACE_SECONDS", 0.1)
-    monkeypatch.setattr(servers_module, "CLAIM_SECONDS", 0.1)
+    monkeypatch.setattr(places_module, "PLACE_SECONDS", 0.1)
+    monkeypatch.setattr(places_module, "CLAIM_SECONDS", 0.1)
     answers = threading.Event()
-    connect = cluster.app.servers._drivers.connect
+    places = cluster.app.changes._places
+    connect = places._drivers.connect
 
     asked = iter(range(100))
 
@@ -302,8 +305,7 @@ async def test_a_place_that_never_answers_keeps_no_other_server_from_being_added
             driver.hold("attach")
         return driver
 
-    drivers = cluster.app.servers._drivers
-    cluster.app.servers._drivers = replace(drivers, connect=connect_to_what_hangs, same_place=hangs)
+    places._drivers = replace(places._drivers, connect=connect_to_what_hangs, same_place=hangs)
     try:
         with pytest.raises(ServerUnavailable):
             await cluster.add_server("hanging")

@@ -159,6 +159,14 @@ class PartitionRepository(Protocol):
         """
         ...
 
+    async def split(self, policy: str) -> None:
+        """Make two partitions, 2i and 2i + 1, of each partition i of a policy (rule 7).
+
+        Both take over what it was synced to and when it was scrubbed, and a version that is one higher: nothing that
+        was read of a partition before holds for the halves, and no reconcile that began before may call one clean.
+        """
+        ...
+
     async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """Record when these partitions were scrubbed."""
         ...

@@ -142,6 +142,12 @@ class InMemoryPartitions:
         self._tables.partitions.put((policy, index), replace(state, synced_epoch=epoch, synced_version=version))
         return True
 
+    async def split(self, policy: str) -> None:
+        """See `PartitionRepository.split`."""
+        for state in await self.list(policy):
+            for half in (2 * state.index, 2 * state.index + 1):
+                self._tables.partitions.put((policy, half), replace(state, index=half, version=state.version + 1))
+
     async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """See `PartitionRepository.set_scrubbed`."""
         for index in sorted(set(indexes)):

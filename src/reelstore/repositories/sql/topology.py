@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, bindparam, delete, func, insert, select, update
 
 from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy, PolicyKind
@@ -172,6 +173,16 @@ class SqlPartitions:
         values = {"synced_epoch": epoch, "synced_version": version}
         return await self._session.write(lambda connection: connection.execute(statement, values).rowcount > 0)
 
+    async def split(self, policy: str) -> None:
+        """See `PartitionRepository.split`."""
+        halves = [
+            asdict(replace(state, index=half, version=state.version + 1))
+            for state in await self.list(policy)
+            for half in (2 * state.index, 2 * state.index + 1)
+        ]
+        rows = [{"partition": row.pop("index"), **row} for row in halves]
+        await self._session.write(lambda connection: _replace_all(connection, policy, rows))
+
     async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """See `PartitionRepository.set_scrubbed`."""
         scrubbed = _EACH.values(scrubbed_at=at)
@@ -181,6 +192,12 @@ class SqlPartitions:
 _EACH = update(partitions).where(
     partitions.c.policy == bindparam("of_policy"), partitions.c.partition == bindparam("index")
 )
+
+
+def _replace_all(connection: Connection, policy: str, rows: Sequence[dict[str, Any]]) -> None:
+    connection.execute(delete(partitions).where(partitions.c.policy == policy))
+    if rows:
+        connection.execute(insert(partitions), rows)
 
 
 def _change_each(connection: Connection, statement: Update, policy: str, indexes: Sequence[int]) -> None:

@@ -35,8 +35,8 @@ T = TypeVar("T")
 class DirectoryServer:
     """Keep shards as files below a folder of one file system.
 
-    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing`, `Verifying` and `StrayReporting`. What differs, or is
-    decided here:
+    See `StorageServer`, `Quarantining`, `Adopting`, `Releasing`, `Resizable`, `Verifying` and `StrayReporting`. What
+    differs, or is decided here:
 
     - The folder is held open and locked; one process at a time has it. A folder that was deleted, or lost its marker,
       fails every call with `ServerRefused`: it is never taken for an empty one. `check` also sees that the path leads
@@ -87,6 +87,12 @@ class DirectoryServer:
     def name(self) -> str:
         """See `StorageServer`."""
         return self._name
+
+    def resize(self, capacity_bytes: int) -> None:
+        """See `Resizable`."""
+        self._capacity_bytes = check_capacity(capacity_bytes)
+        if self._opened is not None:
+            self._opened.space.resize(capacity_bytes)
 
     async def attach(self, marker: Marker, *, claim: bool) -> Marker:
         """See `StorageServer`. A claim makes the folder too; it refuses one that holds anything but `lost+found`."""
@@ -255,6 +261,7 @@ class DirectoryServer:
                 raise
             space = Space(place, capacity_bytes=self._capacity_bytes, reserve_bytes=self._reserve_bytes)
             self._opened = _Opened(place, space, ShardFiles(place, space))
+            space.resize(self._capacity_bytes)  # again: `resize` takes no lock, and may have come in between
             return found
 
     def _open(self, marker: Marker, *, claim: bool) -> tuple[Place, Marker]:

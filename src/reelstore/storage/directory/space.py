@@ -49,6 +49,11 @@ class Space:
         self._lock = Lock()
         self._stripes = [Lock() for _ in range(STRIPES)]
 
+    def resize(self, capacity_bytes: int | None) -> None:
+        """Let all shards take that together from now on."""
+        with self._lock:
+            self._capacity_bytes = capacity_bytes
+
     def usage(self) -> Usage:
         """Return how full the folder is; costs one system call."""
         total_bytes, spare_bytes = self._file_system()
