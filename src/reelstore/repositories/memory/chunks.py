@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from reelstore.domain.chunk import Chunk, ChunkState
@@ -49,7 +49,7 @@ class InMemoryChunks:
 
     def _in_range(self, policy: str, start: bytes, stop: bytes | None) -> Iterator[Chunk]:
         first, last = prefix(start.ljust(2, b"\0")), _PREFIXES - 1 if stop is None else prefix(stop.ljust(2, b"\0"))
-        prefixes: Iterable[int] = range(first, last + 1)
+        prefixes: Sequence[int] = range(first, last + 1)
         if len(prefixes) > len(self._tables.digests):  # mostly empty: walk what there is
             prefixes = sorted(bits for name, bits in self._tables.digests if name == policy and first <= bits <= last)
         for first_bits in prefixes:
