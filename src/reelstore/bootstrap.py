@@ -33,12 +33,14 @@ from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
+from reelstore.services.proving import ShardProver
 from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
 from reelstore.services.repair import Repairer
 from reelstore.services.retention import Retention
 from reelstore.services.servers import ServerManager
 from reelstore.services.topology_changes import TopologyChanges
+from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
@@ -71,6 +73,7 @@ class Application:
     attention: Attention
     videos: VideoService
     inspector: VideoInspector
+    verifier: ClusterVerifier
     servers: ServerManager
     changes: TopologyChanges
     monitor: Monitor
@@ -189,6 +192,7 @@ async def assemble(
         log.warning("starting on a full volume: %s", error)
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
+    prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
     rebalancer = Rebalancer(
         metadata=metadata,
         topology=topology,
@@ -207,7 +211,8 @@ async def assemble(
         store=store,
         attention=attention,
         videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
-        inspector=VideoInspector(metadata, topology, repairer, attention),
+        inspector=VideoInspector(metadata, topology, prover),
+        verifier=ClusterVerifier(metadata, topology, prover),
         servers=ServerManager(metadata, topology, fleet, attention, changes),
         changes=changes,
         monitor=monitor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from reelstore.chunkstore.topology import Topology, TopologyCache
@@ -10,13 +9,10 @@ from reelstore.domain.chunk import ChunkRef
 from reelstore.domain.errors import InvalidCursor
 from reelstore.placement.ring import Seat
 from reelstore.repositories.interface import Metadata
-from reelstore.services.attention import Attention, Need
 from reelstore.services.lookup import found_video
 from reelstore.services.pages import Page, check_limit, decode_cursor, encode_cursor
-from reelstore.services.repair import Repairer, ShardState
-from reelstore.services.survey import Expected
+from reelstore.services.proving import ShardProver, Tally
 
-LOOKS_AT_ONCE = 4
 MAP_PAGE_CHUNKS = 256
 PROBLEMS_MAX = 10_000
 LISTING = "placement"
@@ -45,7 +41,7 @@ class ChunkPlace:
 
 @dataclass(frozen=True, slots=True)
 class ShardProblem:
-    """What is wrong with one shard: `missing`, `corrupt` or `unreachable`."""
+    """What is wrong with one shard: `missing`, `corrupt` or `unreachable`; by digest in hexadecimal, and by name."""
 
     chunk: str
     server: str
@@ -54,11 +50,15 @@ class ShardProblem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What reading and hashing every shard of a video showed; at most `PROBLEMS_MAX` problems are listed."""
+    """What reading and hashing every shard of a video showed; at most `PROBLEMS_MAX` problems are listed.
+
+    `shards_moving` of the `shards_ok` are not yet where the newest ring wants them, and good where they are.
+    """
 
     video_id: str
     shards_total: int
     shards_ok: int
+    shards_moving: int
     problems: tuple[ShardProblem, ...]
     problems_truncated: bool
 
@@ -68,15 +68,13 @@ class VideoInspector:
 
     Args:
         metadata, topology: where shards should be.
-        repairer: reads and hashes single shards.
-        attention: told of what is wrong, so that it is repaired.
+        prover: reads and hashes them.
     """
 
-    def __init__(self, metadata: Metadata, topology: TopologyCache, repairer: Repairer, attention: Attention) -> None:
+    def __init__(self, metadata: Metadata, topology: TopologyCache, prover: ShardProver) -> None:
         self._metadata = metadata
         self._topology = topology
-        self._repairer = repairer
-        self._attention = attention
+        self._prover = prover
 
     async def placement(self, video_id: str, *, limit: int = 1000, cursor: str | None = None) -> Page[ChunkPlace]:
         """List the chunks of a video in order, each with its servers.
@@ -105,9 +103,9 @@ class VideoInspector:
 
         Raises:
             VideoNotFound: a retry does not help.
+            MetadataUnavailable: a retry can help.
         """
-        total = good = found = 0
-        problems: list[ShardProblem] = []
+        tally = Tally(PROBLEMS_MAX)
         offset = 0
         while True:
             async with self._metadata.snapshot() as view:
@@ -119,34 +117,18 @@ class VideoInspector:
             if not places:
                 break
             offset = places[-1].stop_bytes
-            for shard, state in await self._look_at_all(places):
-                total += 1
-                if state is ShardState.GOOD:
-                    good += 1
-                    continue
-                found += 1
-                if len(problems) < PROBLEMS_MAX:
-                    server = names.get(shard.seat.server, str(shard.seat.server))
-                    problems.append(ShardProblem(shard.chunk.digest.hex(), server, state.value))
-        return Verification(video_id, total, good, tuple(problems), found > len(problems))
-
-    async def _look_at_all(self, places: list[ChunkRef]) -> list[tuple[Expected, ShardState]]:
-        topology = self._topology.present
-        at_once = asyncio.Semaphore(LOOKS_AT_ONCE)
-
-        async def look(shard: Expected) -> tuple[Expected, ShardState]:
-            async with at_once:
-                state = await self._repairer.look(shard)
-            if state in {ShardState.CORRUPT, ShardState.MISSING}:
-                self._attention.add(shard.chunk.policy, [shard.partition], Need(verify=True, unsettled=True))
-            return shard, state
-
-        expected = []
-        for place in places:
-            ring = topology.ring(place.chunk.policy)
-            partition = ring.partition_of(place.chunk.digest)
-            expected += [Expected(place.chunk, seat, partition, None) for seat in ring.row(partition)]
-        return await asyncio.gather(*map(look, expected))
+            tally.add(await self._prover.prove([place.chunk for place in places]))
+        return Verification(
+            video_id,
+            tally.shards_total,
+            tally.shards_ok,
+            tally.shards_moving,
+            tuple(
+                ShardProblem(proof.chunk.digest.hex(), names.get(proof.server, str(proof.server)), proof.state.value)
+                for proof in tally.problems
+            ),
+            tally.problems_truncated,
+        )
 
 
 def _place(topology: Topology, place: ChunkRef, names: dict[int, str]) -> ChunkPlace:
