@@ -89,6 +89,10 @@ class OperationsTwins(Twins):
         self.both(lambda unit: unit.plans.drop_before(at))
         self.both(lambda unit: unit.usage.drop_before(at))
 
+    @rule(moments=st.lists(TIMES, max_size=2))
+    def forget_samples(self, moments: list[datetime]) -> None:
+        self.both(lambda unit: unit.usage.drop(moments))
+
     @invariant()
     def heads_are_the_same(self) -> None:
         self.both(lambda unit: unit.events.last_id())

@@ -200,6 +200,27 @@ async def test_a_split_partition_is_two_that_know_what_it_knew_at_a_higher_versi
         assert len(await uow.partitions.list(POLICY)) == 2
 
 
+async def test_a_split_makes_two_of_each_partition_one_version_on(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await uow.partitions.add(POLICY, 2, epoch=1)
+        await uow.partitions.add("wide", 2, epoch=1)
+        await uow.partitions.raise_versions(POLICY, [1])
+        await uow.partitions.swap_synced(POLICY, 1, epoch=2, version=1)
+        await uow.partitions.raise_versions(POLICY, [1])
+        await uow.partitions.set_scrubbed(POLICY, [0], at=NOW)
+        await uow.partitions.split(POLICY)
+        await uow.partitions.split("unknown")
+        assert await uow.partitions.list(POLICY) == [
+            PartitionState(POLICY, 0, 1, 1, 0, NOW),
+            PartitionState(POLICY, 1, 1, 1, 0, NOW),
+            PartitionState(POLICY, 2, 3, 2, 1),
+            PartitionState(POLICY, 3, 3, 2, 1),
+        ]
+        assert await uow.partitions.list("wide") == [PartitionState("wide", index, 0, 1, 0) for index in range(2)]
+        assert not await uow.partitions.swap_synced(POLICY, 0, epoch=2, version=0)
+        assert await uow.partitions.list("unknown") == []
+
+
 async def test_the_time_of_a_scrub_is_kept(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         await uow.partitions.add(POLICY, 2, epoch=1)
