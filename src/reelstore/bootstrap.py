@@ -185,7 +185,9 @@ async def assemble(
     store = ChunkStore(
         metadata, topology, fleet, entropy=entropy, on_defect=attention.on_defect, limits=_limits(settings)
     )
-    monitor = Monitor(metadata, topology, fleet, attention)
+    places = Places(drivers if settings.memory else _durable(drivers), fleet)
+    changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
+    monitor = Monitor(metadata, topology, fleet, attention, follow=changes.follow, misses_max=settings.probe_misses)
     try:
         await monitor.probe_all()
     except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
@@ -201,8 +203,6 @@ async def assemble(
         schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
     )
     guard, events = ClockGuard(metadata), EventLog(metadata)
-    places = Places(drivers if settings.memory else _durable(drivers), fleet)
-    changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
     return Application(
         settings=settings,
         metadata=metadata,

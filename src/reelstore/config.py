@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         Seconds, Field(description="After which a server that gives a shard counts as not answering.")
     ] = 15.0
     probe_seconds: Annotated[Seconds, Field(description="How often each server is asked whether it is there.")] = 2.0
+    probe_misses: Annotated[
+        int, Field(ge=1, le=1000, description="Probes in a row without an answer that make a server unreachable.")
+    ] = 3
     expiry_seconds: Annotated[Seconds, Field(description="How often ended uploads are looked for.")] = 5.0
     survey_seconds: Annotated[
         Seconds, Field(description="The rest between two surveys, each of which lists every server.")

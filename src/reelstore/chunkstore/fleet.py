@@ -6,10 +6,10 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
-from reelstore.domain.errors import ServerUnavailable
+from reelstore.domain.errors import ServerRefused, ServerUnauthorized, ServerUnavailable
 from reelstore.domain.server import Server, ServerState
 from reelstore.storage.interface import Marker, Resizable, StorageServer
 
@@ -17,6 +17,7 @@ LATENCY_WEIGHT = 0.2
 """How much the newest reading counts in the running mean."""
 ANSWER_SECONDS = 30.0
 """After which a server that lists, deletes or writes its marker counts as not answering."""
+CLOSE_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class FleetMember:
     driver: StorageServer
     attached: bool = False
     problem: str | None = "not probed yet"
+    failure: ServerUnavailable | None = None
     latency_seconds: float = 0.0
     free_bytes: int | None = None
 
@@ -36,6 +38,16 @@ class FleetMember:
     def is_up(self) -> bool:
         """Return whether the last call that counts succeeded."""
         return self.problem is None
+
+    @property
+    def is_refused(self) -> bool:
+        """Return whether the place answered, and is not the one that it should be or does not let us in."""
+        return isinstance(self.failure, ServerRefused)
+
+    @property
+    def is_unauthorized(self) -> bool:
+        """Return whether the server answered, and does not accept our credentials."""
+        return isinstance(self.failure, ServerUnauthorized)
 
     @property
     def takes_writes(self) -> bool:
@@ -66,7 +78,7 @@ class FleetMember:
         """Note that the server does not answer; a probe takes it back."""
         if self.problem is None:
             log.warning("server %s does not answer: %s", self.server.name, error)
-        self.problem = str(error)
+        self.problem, self.failure = str(error), error
 
 
 class Fleet:
@@ -110,19 +122,29 @@ class Fleet:
         self._members[server.number] = FleetMember(server, driver, attached=True, problem=None)
 
     async def refresh(self, servers: Iterable[Server]) -> None:
-        """Follow the registered servers: connect new ones, close removed ones. Attaching is the probe's work."""
-        present = {server.number: server for server in servers if server.state is not ServerState.REMOVED}
-        for number in self._members.keys() - present.keys():
-            await self._members.pop(number).driver.close()
-        for number, server in present.items():
-            member = self._members.get(number)
-            if member is not None:
+        """Follow the registered servers: connect new ones, close removed ones. Attaching is the probe's work.
+
+        A member that is not among them is newer than they are, and stays.
+        """
+        for server in servers:
+            member = self._members.get(server.number)
+            if server.state is ServerState.REMOVED:
+                await self._drop(server.number)
+            elif member is None:
+                self._members[server.number] = FleetMember(server, self._connect(server))
+            else:
                 if isinstance(member.driver, Resizable) and server.capacity_bytes != member.server.capacity_bytes:
                     member.driver.resize(server.capacity_bytes)
-                used_bytes = member.server.used_bytes if member.is_up else server.used_bytes
-                member.server = replace(server, used_bytes=used_bytes)
-            else:
-                self._members[number] = FleetMember(server, self._connect(server))
+                member.server = replace(
+                    server, used_bytes=member.server.used_bytes if member.is_up else server.used_bytes
+                )
+
+    async def _drop(self, number: int) -> None:
+        member = self._members.pop(number, None)
+        if member is not None:
+            with suppress(TimeoutError):  # a disk that hangs closes when it returns
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await member.driver.close()
 
     async def probe(self, member: FleetMember) -> bool:
         """Ask a server whether it is there and ours.
@@ -141,7 +163,7 @@ class Fleet:
         except ServerUnavailable as error:
             member.failed(error)
             return False
-        member.problem = None
+        member.problem = member.failure = None
         member.server = replace(member.server, used_bytes=usage.used_bytes)
         member.free_bytes = usage.free_bytes
         return not was_up

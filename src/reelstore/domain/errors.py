@@ -48,6 +48,7 @@ being changed by the caller. `problem` names the page in `docs/problems/` (and t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -176,13 +177,13 @@ class RemovalUnsafe(Conflict):
     Args:
         message: for people.
         reasons: why, one for each thing that is not proved.
-        videos: ids of videos at risk, as far as they are known; at most 100.
+        videos: videos at risk, as far as they are known, each with its `id` and `name`; at most 100.
     """
 
     problem = "removal-unsafe"
     title = "Removing this server may lose data"
 
-    def __init__(self, message: str, *, reasons: tuple[str, ...], videos: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, reasons: tuple[str, ...], videos: tuple[Mapping[str, str], ...] = ()) -> None:
         super().__init__(message)
         self.reasons = reasons
         self.videos = videos

@@ -87,7 +87,7 @@ async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Sl
         states = {state.index: state for state in await view.partitions.list(where.policy, where.start, where.stop)}
     start, stop = where.digests(topology)
     members = list(fleet)
-    listings = await asyncio.gather(*(_list(member, where.policy, start, stop) for member in members))
+    listings = await asyncio.gather(*(list_shards(member, where.policy, start, stop) for member in members))
     async with metadata.snapshot() as view:
         chunks = await view.chunks.in_range(where.policy, start, stop)
     listed = {m.server.number: listing for m, listing in zip(members, listings, strict=True) if listing is not None}
@@ -97,7 +97,8 @@ async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Sl
     return findings
 
 
-async def _list(member: FleetMember, policy: str, start: bytes, stop: bytes | None) -> Listing | None:
+async def list_shards(member: FleetMember, policy: str, start: bytes, stop: bytes | None) -> Listing | None:
+    """Return what a server has of a range of digests, or None when it did not say all of it."""
     if not member.is_up:
         return None
     listing: dict[ShardName, ShardEntry] = {}
