@@ -34,6 +34,7 @@ from reelstore.services.locations import Locations
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
 from reelstore.services.proving import ShardProver
+from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
 from reelstore.services.repair import Repairer
@@ -74,6 +75,7 @@ class Application:
     videos: VideoService
     inspector: VideoInspector
     verifier: ClusterVerifier
+    quarantine: Quarantine
     servers: ServerManager
     changes: TopologyChanges
     monitor: Monitor
@@ -149,6 +151,7 @@ def background_of(application: Application) -> Background:
         chores += [
             Chore("ending uploads", settings.expiry_seconds, application.expire),
             Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
+            Chore("emptying the quarantine", FORGET_SECONDS, application.quarantine.expire),
         ]
     return Background(chores, rebalancer=application.rebalancer if settings.background else None)
 
@@ -213,6 +216,7 @@ async def assemble(
         videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
         inspector=VideoInspector(metadata, topology, prover),
         verifier=ClusterVerifier(metadata, topology, prover),
+        quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
         servers=ServerManager(metadata, topology, fleet, attention, changes),
         changes=changes,
         monitor=monitor,

@@ -99,6 +99,9 @@ class Settings(BaseSettings):
     scrub_bytes_per_second: Annotated[
         int, Field(ge=MIB, description="The most that is read for verifying, on average.")
     ] = 256 * MIB
+    quarantine_seconds: Annotated[
+        Seconds, Field(description="How long copies of suspect bytes are kept for an operator to look at.")
+    ] = 30 * 86_400.0
     usage_sample_seconds: Annotated[
         Seconds, Field(description="How often it is written down how full each server is.")
     ] = 600.0

@@ -28,5 +28,7 @@ class Counter(StrEnum):
     SHARDS_VERIFIED_BYTES = "shards_verified_bytes"
     SHARDS_CORRUPT = "shards_corrupt"
     SHARDS_MISSING = "shards_missing"
+    QUARANTINE_DROPPED = "quarantine_dropped"
+    QUARANTINE_DROPPED_BYTES = "quarantine_dropped_bytes"
     MOVING_SECONDS = "moving_seconds"
     """For which something was moved: with `shards_moved_bytes`, the measured rate."""

@@ -10,6 +10,7 @@ from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.chunk import DIGEST_BYTES, Chunk, ChunkState
 from reelstore.domain.errors import InvalidCursor, InvalidInput
 from reelstore.repositories.interface import Metadata
+from reelstore.services.concerned import ConcernedVideo, concerned_videos
 from reelstore.services.pages import decode_cursor, encode_cursor
 from reelstore.services.proving import Proof, ShardProver, Tally
 
@@ -20,20 +21,11 @@ READ_CHUNKS = 256
 CHUNKS_AT_ONCE = 8
 """After so many the clock is looked at."""
 PROBLEMS_MAX = 200
-VIDEOS_MAX = 10
 LISTING = "verify"
 
 _POSITION_BYTES = 8
 _POSITIONS = 1 << (8 * _POSITION_BYTES)
 _FIRST = bytes(DIGEST_BYTES)
-
-
-@dataclass(frozen=True, slots=True)
-class ConcernedVideo:
-    """A video that has the chunk in question."""
-
-    id: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class FoundProblem:
         chunk: digest, in hexadecimal.
         server: by name.
         problem: `missing`, `corrupt` or `unreachable`.
-        videos: those with this chunk, at most `VIDEOS_MAX`; none when an unfinished upload alone has it.
+        videos: those with this chunk, at most `concerned.VIDEOS_MAX`; none when an unfinished upload alone has it.
     """
 
     chunk: str
@@ -169,13 +161,7 @@ class ClusterVerifier:
     async def _described(self, proofs: Sequence[Proof]) -> tuple[FoundProblem, ...]:
         async with self._metadata.snapshot() as view:
             names = {server.number: server.name for server in await view.servers.list()}
-            videos = {
-                proof.chunk.id: tuple(
-                    ConcernedVideo(video.id, video.name)
-                    for video in await view.videos.of_chunks([proof.chunk.id], limit=VIDEOS_MAX)
-                )
-                for proof in proofs
-            }
+            videos = await concerned_videos(view, (proof.chunk.id for proof in proofs))
         return tuple(
             FoundProblem(
                 chunk=proof.chunk.digest.hex(),

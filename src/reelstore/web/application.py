@@ -8,8 +8,10 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, FastAPI, Request
 
 from reelstore.services.inspection import VideoInspector
+from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.servers import ServerManager
+from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 
 
@@ -51,6 +53,16 @@ class Application(Protocol):
         ...
 
     @property
+    def verifier(self) -> ClusterVerifier:
+        """Prove the shards of the whole cluster."""
+        ...
+
+    @property
+    def quarantine(self) -> Quarantine:
+        """Look after copies of suspect bytes."""
+        ...
+
+    @property
     def rebalancer(self) -> Rebalancer:
         """Follow the rebalancing."""
         ...
@@ -85,6 +97,14 @@ async def _inspector(request: Request) -> VideoInspector:
     return application_of(request).inspector
 
 
+async def _verifier(request: Request) -> ClusterVerifier:
+    return application_of(request).verifier
+
+
+async def _quarantine(request: Request) -> Quarantine:
+    return application_of(request).quarantine
+
+
 async def _rebalancer(request: Request) -> Rebalancer:
     return application_of(request).rebalancer
 
@@ -92,4 +112,6 @@ async def _rebalancer(request: Request) -> Rebalancer:
 Videos = Annotated[VideoService, Depends(_videos)]
 Servers = Annotated[ServerManager, Depends(_servers)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
+Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
+Quarantined = Annotated[Quarantine, Depends(_quarantine)]
 Rebalancing = Annotated[Rebalancer, Depends(_rebalancer)]

@@ -63,8 +63,11 @@ def announced_length_bytes(request: Request) -> int | None:
     return None if length is None or not length.isascii() or not length.isdigit() else int(length)
 
 
-def json_body(model: type[Model]) -> object:
-    """Make a dependency that reads a JSON document of bounded size into the model, strictly."""
+def json_body(model: type[Model], *, required: bool = True) -> object:
+    """Make a dependency that reads a JSON document of bounded size into the model, strictly.
+
+    Where it is not required, no body at all is the empty document.
+    """
 
     async def read(request: Request) -> Model:
         refuse_encoded_body(request)
@@ -72,7 +75,7 @@ def json_body(model: type[Model]) -> object:
             raise UnsupportedMediaType("the body must be JSON", accept=_JSON_TYPES)
         document = await _small_body(request, JSON_BODY_BYTES_MAX)
         try:
-            return model.model_validate_json(document)
+            return model.model_validate_json(document if document or required else b"{}")
         except ValidationError as error:
             errors = [
                 {"field": ".".join(map(str, item["loc"])) or "body", "problem": item["msg"]}
@@ -84,10 +87,10 @@ def json_body(model: type[Model]) -> object:
     return Depends(read)
 
 
-def json_request_body(model: type[BaseModel], example: dict[str, object]) -> dict[str, Any]:
+def json_request_body(model: type[BaseModel], example: dict[str, object], *, required: bool = True) -> dict[str, Any]:
     """Describe for OpenAPI what `json_body` reads."""
     content = {"schema": model.model_json_schema(), "example": example}
-    return {"requestBody": {"required": True, "content": dict.fromkeys(_JSON_TYPES, content)}}
+    return {"requestBody": {"required": required, "content": dict.fromkeys(_JSON_TYPES, content)}}
 
 
 async def _small_body(request: Request, bytes_max: int) -> bytes:

@@ -15,6 +15,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from reelstore.web.leaving import client_left
 from reelstore.web.limits import SEND_IDLE_TIMEOUT_SECONDS
 from reelstore.web.problems import REQUEST_ID
 from reelstore.web.ranges import MultipartRanges, Span
@@ -66,7 +67,7 @@ class StreamedContent(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, as ASGI asks."""
         sending = asyncio.create_task(self._send(scope, send))
-        leaving = asyncio.create_task(_client_left(receive))
+        leaving = asyncio.create_task(client_left(receive))
         try:
             await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -107,9 +108,3 @@ async def whole(pieces: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
     """Give what is at hand already."""
     for piece in pieces:
         yield piece
-
-
-async def _client_left(receive: Receive) -> None:
-    """Return when the client has closed its end, discarding what it may still send."""
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -122,7 +122,7 @@ class ShardProblem(Document):
 
     chunk: str = Field(description="The chunk's BLAKE3 digest, hexadecimal.")
     server: str
-    problem: Literal["missing", "corrupt", "unreachable", "misplaced"]
+    problem: Literal["missing", "corrupt", "unreachable"]
 
 
 class Verification(Document):
@@ -131,6 +131,7 @@ class Verification(Document):
     video_id: str
     shards_total: int
     shards_ok: int
+    shards_moving: int = Field(description="Of `shards_ok`, those that are good and not yet where the ring wants them.")
     problems: list[ShardProblem]
     problems_truncated: bool = Field(description="There are more problems than are listed.")
 

@@ -177,6 +177,7 @@ async def test_placement_and_verification_agree_with_the_content(gateway: Gatewa
         "video_id": video["id"],
         "shards_total": 12,
         "shards_ok": 12,
+        "shards_moving": 0,
         "problems": [],
         "problems_truncated": False,
     }

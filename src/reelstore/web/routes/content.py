@@ -128,15 +128,3 @@ async def locate_video(
     page = await inspector.placement(video_id, limit=limit, cursor=cursor)
     places = [schemas.ChunkPlace.model_validate(place) for place in page.items]
     return schemas.Listing(items=places, next_cursor=page.next_cursor)
-
-
-@router.post(
-    "/videos/{video_id}/verify",
-    operation_id="verifyVideo",
-    summary="Check every shard of a video",
-    response_model=schemas.Verification,
-    responses=problems(404),
-)
-async def verify_video(inspector: Inspector, video_id: str) -> schemas.Verification:
-    """Read and hash every shard that should be there. What is not as it should be is queued for repair."""
-    return schemas.Verification.model_validate(await inspector.verify(video_id))
