@@ -1,0 +1,231 @@
+"""What must hold at every moment, checked where it could break: at each commit, each put and each delete.
+
+The checker keeps what is committed apart from what a unit of work has only begun, and it sees through the network:
+it knows what lies on each disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from reelstore.chunkstore.redundancy import digest_of
+from reelstore.chunkstore.topology import shard_name
+from reelstore.domain.chunk import Chunk, ChunkState, ShardName
+from reelstore.domain.server import Server, ServerState
+from reelstore.placement.ring import RingSet, Seat
+from reelstore.repositories.interface import PartitionState
+from reelstore.repositories.memory.table import Table
+
+if TYPE_CHECKING:
+    from tests.simulation.places import Place
+    from tests.simulation.world import Process, World
+
+K = TypeVar("K")
+
+
+class Violation(Exception):
+    """Say which promise was broken."""
+
+    def __init__(self, kind: str, what: str) -> None:
+        super().__init__(f"{kind}: {what}")
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a unit of work is about to commit, by key."""
+
+    chunks: tuple[str, ...]
+    partitions: tuple[tuple[str, int], ...]
+    rings: tuple[int, ...]
+    servers: tuple[str, ...]
+
+    @property
+    def told(self) -> str:
+        chunks = f" chunks {' '.join(chunk[:6] for chunk in self.chunks)}" if self.chunks else ""
+        partitions = f" partitions {' '.join(f'{p}/{i}' for p, i in self.partitions)}" if self.partitions else ""
+        return f"{chunks}{partitions}{f' rings {self.rings}' if self.rings else ''}"
+
+
+def _changed(table: Table[K, Any]) -> tuple[K, ...]:
+    return tuple(dict.fromkeys(key for key, _ in table._journal))
+
+
+class Invariants:
+    """Mirror what is committed, and compare it with the disks."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.chunks: dict[str, Chunk] = {}
+        self.partitions: dict[tuple[str, int], PartitionState] = {}
+        self.rings: dict[int, RingSet] = {}
+        self.servers: dict[str, Server] = {}
+        self.unclean: set[tuple[str, int]] = set()
+        self.commits = 0
+        self._clean_at: tuple[int, int] = (0, 0)
+        self.put_bytes = 0
+        self.checks = 0
+
+    # ------------------------------------------------------------------ what is committed
+
+    def before_commit(self) -> Changes:
+        """Return what the unit of work that holds the turn has changed."""
+        tables = self._world.metadata._tables
+        return Changes(
+            chunks=_changed(tables.chunks),
+            partitions=_changed(tables.partitions),
+            rings=_changed(tables.rings),
+            servers=_changed(tables.servers),
+        )
+
+    def after_commit(self, changes: Changes) -> None:
+        """Follow a commit, and check what it made true."""
+        tables = self._world.metadata._tables
+        partitions = set(changes.partitions)
+        confirmed = []
+        for key in changes.chunks:
+            before, now = self.chunks.get(key), tables.chunks.get(key)
+            if now is None:
+                self.chunks.pop(key, None)
+                continue
+            self.chunks[key] = now
+            if now.state is ChunkState.LIVE and (before is None or before.state is not ChunkState.LIVE):
+                confirmed.append(now)
+        for partition in changes.partitions:
+            state = tables.partitions.get(partition)
+            assert state is not None
+            self.partitions[partition] = state
+        for epoch in changes.rings:
+            ring_set = tables.rings.get(epoch)
+            assert ring_set is not None
+            self.rings[epoch] = ring_set
+        for name in changes.servers:
+            server = tables.servers.get(name)
+            assert server is not None
+            removed = server.state is ServerState.REMOVED and self.servers[name].state is not ServerState.REMOVED
+            self.servers[name] = server
+            if removed:
+                self._power_off(name)
+        if changes.servers:
+            self.__dict__.pop("_names", None)
+        self._note_clean(changes)
+        partitions.update((chunk.policy, self.partition_of(chunk)) for chunk in confirmed)
+        for chunk in confirmed:
+            self.check_copies(chunk, "confirmed")
+        for policy, index in sorted(partitions):
+            self.check_clean(policy, index)
+
+    def _note_clean(self, changes: Changes) -> None:
+        self.commits += 1
+        for partition in self.partitions if changes.rings else changes.partitions:
+            (self.unclean.discard if self.is_clean(*partition) else self.unclean.add)(partition)
+        if not self.unclean:
+            self._clean_at = (self.commits, self.head)
+
+    def was_unclean_since(self, commits: int, epoch: int) -> bool:
+        """Say whether there was no moment, since so many commits, at which everything was clean at that epoch."""
+        if not self.unclean:
+            return epoch != self.head
+        clean_commits, clean_epoch = self._clean_at
+        return clean_commits < commits or clean_epoch != epoch
+
+    def _power_off(self, name: str) -> None:
+        """Take a removed server's disk away, as an operator may who was told that it is removed."""
+        self._world.lose(name)
+        for chunk in self.live_chunks():
+            self.check_copies(chunk, f"server {name} was removed")
+
+    @property
+    def head(self) -> int:
+        return len(self.rings)
+
+    @cached_property
+    def _names(self) -> dict[int, str]:
+        return {server.number: server.name for server in self.servers.values()}
+
+    def live_chunks(self) -> list[Chunk]:
+        return [chunk for chunk in self.chunks.values() if chunk.state is ChunkState.LIVE]
+
+    def partition_of(self, chunk: Chunk) -> int:
+        return self.rings[self.head].rings[chunk.policy].partition_of(chunk.digest)
+
+    def row(self, chunk: Chunk) -> tuple[Seat, ...]:
+        """Return the newest row of a chunk."""
+        return self.rings[self.head].rings[chunk.policy].row(self.partition_of(chunk))
+
+    def promised(self, chunk: Chunk) -> Iterable[tuple[Place, ShardName]]:
+        """Give the places of a chunk's newest row, each with the name of its shard."""
+        for seat in self.row(chunk):
+            yield self._world.places[self._names[seat.server]], shard_name(chunk, seat)
+
+    def is_clean(self, policy: str, index: int) -> bool:
+        """Say whether the metadata calls a partition clean."""
+        state = self.partitions[policy, index]
+        return (state.synced_epoch, state.synced_version) == (self.head, state.version)
+
+    # ------------------------------------------------------------------ what must hold
+
+    def check_copies(self, chunk: Chunk, why: str) -> None:
+        """Invariant I1: enough good copies on distinct servers, less the disks that were harmed."""
+        self.checks += 1
+        world = self._world
+        good = {
+            place.name
+            for place in world.places.values()
+            if not place.is_gone
+            and any(
+                name.chunk == chunk.id and name not in place.rotten for name in place.shards(chunk.policy, chunk.digest)
+            )
+        }
+        needed = world.copies_min[chunk.policy] - len(world.harmed)
+        if len(good) < needed:
+            raise self._world.broken(
+                "below copies_min" if good else "loss",
+                f"{why}: chunk {chunk.id[:6]} of partition {self.partition_of(chunk)} is good on {sorted(good)}; "
+                f"{needed} are needed, harmed: {sorted(world.harmed)}",
+            )
+
+    def check_clean(self, policy: str, index: int) -> None:
+        """Invariant I3: what is called clean lies where the newest row says."""
+        if not self.is_clean(policy, index):
+            return
+        self.checks += 1
+        for chunk in self.live_chunks():
+            if chunk.policy != policy or self.partition_of(chunk) != index:
+                continue
+            for place, name in self.promised(chunk):
+                if place.name in self._world.harmed:
+                    continue
+                if place.is_gone or name not in place.shards(policy, chunk.digest) or name in place.rotten:
+                    raise self._world.broken(
+                        "lie", f"partition {policy}/{index} is called clean; {place.name} lacks {name}"
+                    )
+
+    def before_put(self, place: Place, name: ShardName, content: bytes) -> None:
+        """Invariant I2: a stored name never holds other bytes."""
+        if digest_of(content) != name.digest:
+            raise self._world.broken("other bytes", f"{name} is put on {place.name} with bytes of another digest")
+
+    def after_put(self, place: Place, name: ShardName, content: bytes) -> None:
+        place.rotten.discard(name)
+        self.put_bytes += len(content)
+
+    def after_adopt(self, place: Place, old: ShardName, new: ShardName) -> None:
+        """Follow bytes that came under another name, good or bad."""
+        place.rotten.discard(new)
+        if old in place.rotten:
+            place.rotten.add(new)
+
+    def after_delete(self, process: Process, place: Place, name: ShardName) -> None:
+        """Check that what was deleted was not needed."""
+        place.rotten.discard(name)
+        if process.is_clone:
+            raise self._world.broken("clone", f"a copy of the metadata deletes {name} from {place.name}")
+        chunk = self.chunks.get(name.chunk)
+        if chunk is None or chunk.state is not ChunkState.LIVE:
+            return
+        self.check_copies(chunk, f"{name} was deleted from {place.name} for {process.name}")
+        self.check_clean(chunk.policy, self.partition_of(chunk))

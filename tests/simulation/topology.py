@@ -1,0 +1,99 @@
+"""What operators do with the cluster's servers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from reelstore.domain.change import ChangeAction, ServerChange
+from reelstore.domain.errors import Conflict, InvalidInput, PlanNotFound, ServerNotFound
+from reelstore.domain.server import ServerState
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Answer, Process, World
+
+SERVERS_MAX = 9
+PARTITION_BITS_MAX = 5
+GIB = 2**30
+
+
+async def _ask(world: World, rng: random.Random, what: str, work: Coroutine[Any, Any, Any], process: Process) -> Answer:
+    """Ask for a change: it is done, or refused with a reason, or a retry can help."""
+    answered = await process.request(work)
+    world.note(what, process.name, answered.told)
+    error = answered.error
+    if error is not None and not (
+        error.retryable or isinstance(error, Conflict | InvalidInput | ServerNotFound | PlanNotFound)
+    ):
+        raise world.broken("final error", f"{what}: {type(error).__name__}: {error}")
+    return answered
+
+
+def _added(world: World, rng: random.Random) -> ServerChange:
+    return ServerChange(
+        ChangeAction.ADD,
+        f"new{len(world.places)}",
+        url="memory:",
+        zone=f"z{rng.randrange(3)}",
+        capacity_bytes=rng.choice((1, 2, 4, 8)) * GIB,
+    )
+
+
+def _changed(world: World, rng: random.Random) -> ServerChange | None:
+    """Draw a change of one server; the more there are, the rather one has to go."""
+    servers = [server for server in world.invariants.servers.values() if server.state is not ServerState.REMOVED]
+    if rng.random() < 0.5 and len(servers) < SERVERS_MAX:
+        return _added(world, rng)
+    server = rng.choice(servers)
+    if server.state is ServerState.DRAINING:
+        return ServerChange(rng.choice((ChangeAction.ACTIVATE, ChangeAction.REMOVE)), server.name)
+    active = [server for server in servers if server.state is ServerState.ACTIVE]
+    if rng.random() < 0.6 and len(active) > max(world.copies.values()):
+        return ServerChange(rng.choice((ChangeAction.DRAIN, ChangeAction.REMOVE)), server.name)
+    return ServerChange(
+        ChangeAction.UPDATE, server.name, zone=f"z{rng.randrange(3)}", capacity_bytes=rng.choice((1, 2, 4, 8)) * GIB
+    )
+
+
+def _draw_changes(world: World, rng: random.Random) -> list[ServerChange]:
+    drawn = [_changed(world, rng) for _ in range(rng.choice((1, 1, 1, 2)))]
+    return list({change.name: change for change in drawn if change is not None}.values())
+
+
+async def change(world: World, rng: random.Random) -> None:
+    """Change some servers at once."""
+    if world.alive:
+        process = rng.choice(world.alive)
+        changes = _draw_changes(world, rng)
+        told = "change " + ", ".join(f"{each.action} {each.name}" for each in changes)
+        await _ask(world, rng, told, process.app.changes.change(changes, accept_warnings=True), process)
+
+
+async def plan_and_apply(world: World, rng: random.Random) -> None:
+    """Plan a change, and apply it somewhat later, through another gateway perhaps."""
+    if not world.alive:
+        return
+    process = rng.choice(world.alive)
+    planned = await _ask(world, rng, "plan", process.app.changes.plan(_draw_changes(world, rng)), process)
+    await asyncio.sleep(rng.expovariate(0.3))
+    if planned.error is None and not planned.is_lost and world.alive:
+        process = rng.choice(world.alive)
+        plan_id = planned.result.id
+        await _ask(world, rng, "apply", process.app.changes.apply(plan_id, accept_warnings=True), process)
+
+
+async def revert(world: World, rng: random.Random) -> None:
+    """Go back to what was."""
+    if world.alive:
+        process = rng.choice(world.alive)
+        await _ask(world, rng, "revert", process.app.changes.revert(accept_warnings=True), process)
+
+
+async def split(world: World, rng: random.Random) -> None:
+    """Have twice the partitions."""
+    rings = world.invariants.rings[world.invariants.head].rings
+    if world.alive and max(ring.partition_bits for ring in rings.values()) < PARTITION_BITS_MAX:
+        process = rng.choice(world.alive)
+        await _ask(world, rng, "split", process.app.changes.split(), process)
