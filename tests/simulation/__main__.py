@@ -74,10 +74,8 @@ def show(seed: int, *, operations: int, verbose: bool) -> int:
 def report(result: Result, *, verbose: bool) -> str:
     """Return a run in words: its operations, the end of its trace or all of it, and what it showed."""
     scenario = result.scenario
-    lines = [
-        f"seed {scenario.seed}: {scenario.servers} servers in {scenario.zones} zones, replicated({scenario.copies}), "
-        f"{1 << scenario.partition_bits} partitions, processes {scenario.works}"
-    ]
+    shape = f"{scenario.servers} servers in {scenario.zones} zones, {1 << scenario.partition_bits} partitions"
+    lines = [f"seed {scenario.seed}: {shape}, replicated({scenario.copies}), processes {scenario.works}"]
     for number, phase in enumerate(scenario.phases, 1):
         lines += [f"phase {number}:", *(f"  {operation}" for operation in phase)]
     shown = result.trace if verbose else result.trace[-60:]
