@@ -282,11 +282,12 @@ def test_several_downloads_need_a_folder(reelstore: Reelstore, holiday: Path) ->
 
 
 def test_a_server_is_added_and_the_ring_shows_it(reelstore: Reelstore) -> None:
-    added = reelstore("server", "add", "extra", "memory:", "--zone", "attic", "--capacity", "1GiB")
+    added = reelstore("server", "add", "extra", "memory:", "--zone", "attic", "--capacity", "1GiB", "--yes")
     assert added.exit_code == 0, added.stderr
-    assert added.stdout.startswith("added extra: 1.00 GiB in zone attic, ")
+    assert lines(added.stdout)[-1] == "applied: epoch 2, add server extra"
+    assert re.search(r"^extra +active +0 B \(0%\) .* 1.00 GiB +0.0 % > [\d.]+ %  attic$", added.stdout, re.MULTILINE)
 
-    again = reelstore("server", "add", "extra", "memory:")
+    again = reelstore("server", "add", "extra", "memory:", "--yes")
     assert (again.exit_code, lines(again.stderr)) == (1, ["reelstore: there is a server extra already"])
 
     assert re.search(r"^extra +attic +active +up", reelstore("server", "list").stdout, re.MULTILINE)
@@ -294,7 +295,7 @@ def test_a_server_is_added_and_the_ring_shows_it(reelstore: Reelstore) -> None:
     assert re.search(r"^zone +attic$", reelstore("server", "show", "extra").stdout, re.MULTILINE)
     assert re.search(r"^servers +4 of 4 up$", reelstore("status").stdout, re.MULTILINE)
     assert reelstore("server", "show", "absent").exit_code == ExitCode.NOT_FOUND
-    assert reelstore("server", "add", "x", "memory:", "--capacity", "much").exit_code == ExitCode.WRONG_USE
+    assert reelstore("server", "add", "x", "memory:", "--capacity", "much", "--yes").exit_code == ExitCode.WRONG_USE
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from reelstore import __version__
-from reelstore.cli import cluster, demo, download, exit_codes, output, serve, upload, videos
+from reelstore.cli import demo, download, exit_codes, output, ring, serve, servers, status, upload, videos
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import explain
 
@@ -76,7 +76,9 @@ demo.register(app)
 upload.register(app)
 download.register(app)
 videos.register(app)
-cluster.register(app)
+servers.register(app)
+ring.register(app)
+status.register(app)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:5000") as client:
 """
 
 from reelstore.client.client import DEFAULT_URL, Client
-from reelstore.client.cluster_values import Health, Rebalance, Ring, RingServer, Server, Totals
+from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, RingServer, Server, Totals
 from reelstore.client.errors import (
     ConnectionFailed,
     DownloadFailed,
@@ -20,11 +20,14 @@ from reelstore.client.errors import (
     UnexpectedAnswer,
 )
 from reelstore.client.filenames import safe_file_name
+from reelstore.client.plan_values import Change, Move, Plan, PlannedServer, PlannedZone, PlanWarning
 from reelstore.client.uploading import Progress
 from reelstore.client.values import ChunkPlace, Downloaded, Purged, ShardProblem, Verification, Video, VideoPage
 
 __all__ = [
     "DEFAULT_URL",
+    "Change",
+    "ChangedServer",
     "ChunkPlace",
     "Client",
     "ConnectionFailed",
@@ -32,6 +35,11 @@ __all__ = [
     "Downloaded",
     "Health",
     "InvalidRequest",
+    "Move",
+    "Plan",
+    "PlanWarning",
+    "PlannedServer",
+    "PlannedZone",
     "Problem",
     "Progress",
     "Purged",

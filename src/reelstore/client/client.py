@@ -8,10 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-from reelstore.client.cluster_values import Health, Rebalance, Ring, Server
-from reelstore.client.documents import Document
+from reelstore.client.cluster import ClusterCalls
 from reelstore.client.downloading import Download
-from reelstore.client.errors import UnexpectedAnswer
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.uploading import Progress, content_type_of, default_name, opened, upload
 from reelstore.client.values import ChunkPlace, Downloaded, Purged, Verification, Video, VideoPage
@@ -20,12 +18,11 @@ from reelstore.client.wire import Wire, segment
 DEFAULT_URL = "http://127.0.0.1:5000"
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_RETRIES = 6  # 16 seconds of waiting: enough for a gateway to start anew
-PAGE_SIZE_MAX = 1000
 # Reading every shard of a large video takes as long as its servers' disks do, and the answer comes at the end.
 VERIFY_TIMEOUT_SECONDS = 3600.0
 
 
-class Client:
+class Client(ClusterCalls):
     """Store, find and fetch videos, and look at the cluster, through one gateway.
 
     Every method raises, besides what it names itself: `ConnectionFailed` (no whole answer came; reading calls have
@@ -51,7 +48,7 @@ class Client:
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         retries: int = DEFAULT_RETRIES,
     ) -> None:
-        self._wire = Wire(url, token=token, timeout_seconds=timeout_seconds, retries=retries)
+        super().__init__(Wire(url, token=token, timeout_seconds=timeout_seconds, retries=retries))
 
     def __enter__(self) -> Self:
         return self
@@ -264,80 +261,6 @@ class Client:
         """Have every shard of a video read and checked; what is wrong is queued for repair."""
         path = f"/videos/{segment(video_id)}/verify"
         return Verification.parse(self._ask("POST", path, "verification", timeout_seconds=VERIFY_TIMEOUT_SECONDS))
-
-    # The cluster
-
-    def servers(self) -> tuple[Server, ...]:
-        """List the storage servers."""
-        return tuple(Server.parse(item) for item in self._items("/servers", "server", query={}, limit=None))
-
-    def server(self, name: str) -> Server:
-        """Describe a storage server."""
-        return Server.parse(self._ask("GET", f"/servers/{segment(name)}", "server"))
-
-    def server_videos(self, name: str, *, limit: int | None = None) -> Iterator[Video]:
-        """Iterate over the videos with bytes on a storage server."""
-        for item in self._items(f"/servers/{segment(name)}/videos", "video", query={}, limit=limit):
-            yield Video.parse(item)
-
-    def add_server(self, name: str, url: str, *, zone: str | None = None, capacity_bytes: int | None = None) -> Server:
-        """Add a storage server to the ring.
-
-        Args:
-            name: unique, and never changed.
-            url: which driver, and where, such as `file:///srv/disk4`.
-            zone: servers that may fail together share one; the driver's choice when absent.
-            capacity_bytes: its weight; the driver's choice when absent.
-        """
-        fields = {"name": name, "url": url, "zone": zone, "capacity_bytes": capacity_bytes}
-        body = {key: value for key, value in fields.items() if value is not None}
-        return Server.parse(self._ask("POST", "/servers", "server", body=body))
-
-    def rings(self) -> tuple[Ring, ...]:
-        """Describe the ring of each policy."""
-        answer = self._ask("GET", "/ring", "ring")
-        return tuple(Ring.parse(ring) for ring in answer.children("items", "ring")) or (Ring.parse(answer),)
-
-    def health(self) -> Health:
-        """Tell how the cluster is."""
-        return Health.parse(self._ask("GET", "/health", "health"))
-
-    def rebalance(self) -> Rebalance:
-        """Tell how far the cluster is in moving and mending shards."""
-        return Rebalance.parse(self._ask("GET", "/rebalance", "rebalance"))
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        what: str,
-        *,
-        query: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout_seconds: float | None = None,
-    ) -> Document:
-        answer = self._wire.ask(method, path, query=query, body=body, headers=headers, timeout_seconds=timeout_seconds)
-        return Document.of(answer, what)
-
-    def _items(self, path: str, what: str, *, query: Mapping[str, Any], limit: int | None) -> Iterator[Document]:
-        """Iterate over a listing, and never ask for the same page twice."""
-        left, seen = limit, set[str]()
-        page_query = dict(query)
-        while left is None or left > 0:
-            page_query["limit"] = PAGE_SIZE_MAX if left is None else min(left, PAGE_SIZE_MAX)
-            page = self._ask("GET", path, f"page of {what}s", query=page_query)
-            items = page.children("items", what)
-            yield from items if left is None else items[:left]
-            if left is not None:
-                left -= len(items)
-            cursor = page.optional_text("next_cursor")
-            if cursor is None:
-                return
-            if cursor in seen:
-                raise UnexpectedAnswer(f"the listing of {what}s goes round in circles")
-            seen.add(cursor)
-            page_query["cursor"] = cursor
 
 
 def _filters(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from reelstore.client.documents import Document, Json
+from reelstore.client.plan_values import PlanWarning, planned_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,9 @@ class Server:
         state: `active`, `draining` or `removed`.
         health: `up` or `unreachable`, with `health_reason` in words.
         last_seen_at: when it last answered.
+        unreachable_since: None while it answers.
+        evicted_at: when it was taken out of the ring because it did not answer.
+        remove_when_empty: it is drained in order to be removed.
         share: its part of the ring's slots, from 0 to 1.
     """
 
@@ -32,6 +36,9 @@ class Server:
     health: str
     health_reason: str | None
     last_seen_at: datetime | None
+    unreachable_since: datetime | None
+    evicted_at: datetime | None
+    remove_when_empty: bool
     share: float
     document: Json = field(repr=False, compare=False)
 
@@ -48,8 +55,38 @@ class Server:
             health=document.text("health"),
             health_reason=document.optional_text("health_reason"),
             last_seen_at=document.time("last_seen_at"),
+            unreachable_since=document.time("unreachable_since"),
+            evicted_at=document.time("evicted_at"),
+            remove_when_empty=document.flag("remove_when_empty", default=False),
             share=document.number("share", 0.0),
             document=document.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedServer:
+    """A storage server after a change.
+
+    Args:
+        server: as it is now.
+        plan_id: of the plan that was made for it, and applied.
+        epoch: that this began.
+        warnings: what the plan warned of.
+    """
+
+    server: Server
+    plan_id: str
+    epoch: int
+    warnings: tuple[PlanWarning, ...]
+
+    @classmethod
+    def parse(cls, document: Document) -> ChangedServer:
+        """Read the answer to a change, or raise `UnexpectedAnswer`."""
+        return cls(
+            server=Server.parse(document),
+            plan_id=document.text("plan_id", ""),
+            epoch=document.whole("epoch", 0),
+            warnings=planned_warnings(document),
         )
 
 

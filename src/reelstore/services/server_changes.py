@@ -125,6 +125,15 @@ def _why_nothing_changes(server: Server, change: ServerChange) -> str:
     return f"the server {server.name} is {server.state} already"
 
 
+def patch(server: Server, *, zone: str | None, capacity_bytes: int | None, state: ServerState | None) -> ServerChange:
+    """Return the one change that gives a server these values; what is None stays, and so does an equal state."""
+    actions = {ServerState.ACTIVE: ChangeAction.ACTIVATE, ServerState.DRAINING: ChangeAction.DRAIN}
+    action = ChangeAction.UPDATE
+    if state is not None and (state is not server.state or (zone is None and capacity_bytes is None)):
+        action = actions[state]
+    return ServerChange(action, server.name, zone=zone, capacity_bytes=capacity_bytes)
+
+
 def reason_of(changes: Sequence[ServerChange]) -> str:
     """Return the changes in one line for people: `add server disk4, drain server disk2`."""
     named = [f"{_VERBS.get(change.action, change.action.value)} server {change.name}" for change in changes]

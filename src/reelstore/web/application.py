@@ -11,6 +11,7 @@ from reelstore.services.inspection import VideoInspector
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.servers import ServerManager
+from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 
@@ -45,6 +46,11 @@ class Application(Protocol):
     @property
     def servers(self) -> ServerManager:
         """Administer storage servers and the ring."""
+        ...
+
+    @property
+    def changes(self) -> TopologyChanges:
+        """Plan, apply and revert changes of the servers."""
         ...
 
     @property
@@ -93,6 +99,10 @@ async def _servers(request: Request) -> ServerManager:
     return application_of(request).servers
 
 
+async def _changes(request: Request) -> TopologyChanges:
+    return application_of(request).changes
+
+
 async def _inspector(request: Request) -> VideoInspector:
     return application_of(request).inspector
 
@@ -111,6 +121,7 @@ async def _rebalancer(request: Request) -> Rebalancer:
 
 Videos = Annotated[VideoService, Depends(_videos)]
 Servers = Annotated[ServerManager, Depends(_servers)]
+Changes = Annotated[TopologyChanges, Depends(_changes)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
 Quarantined = Annotated[Quarantine, Depends(_quarantine)]

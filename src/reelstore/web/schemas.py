@@ -148,6 +148,9 @@ class Server(Document):
     health: ServerHealth
     health_reason: str | None
     last_seen_at: datetime | None
+    unreachable_since: datetime | None = Field(description="Null while it answers.")
+    evicted_at: datetime | None = Field(description="When it was taken out of the ring because it did not answer.")
+    remove_when_empty: bool = Field(description="It is drained in order to be removed.")
     share: float = Field(description="Its part of the ring's slots, 0 to 1.")
 
     @classmethod
@@ -164,6 +167,9 @@ class Server(Document):
             health=server.health,
             health_reason=server.health_reason,
             last_seen_at=server.last_seen_at,
+            unreachable_since=server.unreachable_since,
+            evicted_at=server.evicted_at,
+            remove_when_empty=server.remove_when_empty,
             share=view.share,
         )
 

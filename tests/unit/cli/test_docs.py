@@ -45,7 +45,7 @@ def test_every_command_has_a_section_with_exactly_its_options(name: str) -> None
     rows = re.findall(r"^\| ((?:`-[^|]*`,? ?)+)\|", section(name), re.MULTILINE)
     listed = {flag for row in rows for flag in re.findall(r"`(-[^`]+)`", row)}
     for line in re.findall(r"^(?:Also|Options:) .*$", section(name), re.MULTILINE):
-        listed |= set(re.findall(r"`(--[^`]+)`", line))
+        listed |= set(re.findall(r"`(-[^`]+)`", line))
 
     assert listed == options
 

@@ -1,34 +1,14 @@
-"""The cluster as a whole: its ring, its rebalancing, its health."""
+"""The cluster as a whole: its rebalancing, its health."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from fastapi import APIRouter
 
-from fastapi import APIRouter, Query
-
-from reelstore.domain.errors import PolicyNotFound
 from reelstore.web import schemas
 from reelstore.web.application import Rebalancing, Servers
 from reelstore.web.openapi import problems
 
 router = APIRouter(prefix="/api/v1", tags=["cluster"])
-
-
-@router.get(
-    "/ring",
-    operation_id="describeRing",
-    summary="Describe the ring of a policy",
-    response_model=schemas.Ring,
-    responses=problems(404),
-)
-async def describe_ring(
-    servers: Servers, policy: Annotated[str | None, Query(description="The first policy if absent.")] = None
-) -> schemas.Ring:
-    """Return the newest ring: which part of the partitions each server has."""
-    for ring in await servers.rings():
-        if policy in {None, ring.policy}:
-            return schemas.Ring.model_validate(ring)
-    raise PolicyNotFound(f"there is no ring for the policy {policy!r}", key=policy or "")
 
 
 @router.get(

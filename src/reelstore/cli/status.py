@@ -1,0 +1,65 @@
+"""`reelstore status`: how the cluster is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from reelstore.cli import output
+from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
+from reelstore.cli.quantities import count, duration, local_time, percent, size
+
+if TYPE_CHECKING:
+    from reelstore.client import Rebalance, Server
+
+
+def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
+    """Tell how the cluster is.
+
+    Its health with reasons, its servers, how full it is, and what is being moved or mended.
+    """
+    with connect(url, token) as client:
+        health, rebalance, servers = client.health(), client.rebalance(), client.servers()
+    if json:
+        output.document({"health": health.document, "rebalance": rebalance.document})
+        return
+    fill = f" ({percent(health.used_bytes / health.capacity_bytes)})" if health.capacity_bytes else ""
+    output.fields(
+        [
+            ("health", "\n".join((health.health, *health.reasons))),
+            ("servers", f"{health.servers_up} of {health.servers_total} up"),
+            ("not up", "\n".join(_complaint(server) for server in servers if server.health != "up")),
+            ("disks", f"{size(health.used_bytes)} of {size(health.capacity_bytes)} used{fill}"),
+            ("videos", f"{health.totals.videos:,}, {size(health.totals.video_bytes)}"),
+            (
+                "trash",
+                f"{health.totals.trashed:,}, {size(health.totals.trashed_bytes)}" if health.totals.trashed else "",
+            ),
+            ("epoch", str(health.epoch)),
+            ("rebalance", _progress(rebalance)),
+            ("server", client.url),
+        ]
+    )
+
+
+def _complaint(server: Server) -> str:
+    since = f", last seen {local_time(server.last_seen_at)}" if server.last_seen_at else ""
+    return f"{server.name}: {server.health_reason or server.health}{since}"
+
+
+def _progress(rebalance: Rebalance) -> str:
+    lines = [rebalance.state]
+    if rebalance.state != "idle":
+        lines.append(f"{rebalance.partitions_done:,} of {count(rebalance.partitions_total, 'partition')} settled")
+    if rebalance.bytes_total:
+        moved = f"{size(rebalance.bytes_moved)} of {size(rebalance.bytes_total)} moved"
+        rate = f", {size(rebalance.rate_bytes_per_second)}/s" if rebalance.rate_bytes_per_second else ""
+        eta = f", {duration(rebalance.eta_seconds)} left" if rebalance.eta_seconds is not None else ""
+        lines.append(moved + rate + eta)
+    return "\n".join((*lines, *rebalance.reasons))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)

@@ -1,0 +1,132 @@
+"""The part of the client that looks at the cluster and changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from reelstore.client.asking import Asking, given
+from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
+from reelstore.client.plan_values import Change, Plan
+from reelstore.client.values import Video
+from reelstore.client.wire import segment
+
+# A new server's place is claimed while the answer is waited for, and its disk may take its time.
+CHANGE_TIMEOUT_SECONDS = 300.0
+
+
+class ClusterCalls(Asking):
+    """Look at the cluster and change it; `Client` says what every call may raise."""
+
+    def servers(self) -> tuple[Server, ...]:
+        """List the storage servers."""
+        return tuple(Server.parse(item) for item in self._items("/servers", "server", query={}, limit=None))
+
+    def server(self, name: str) -> Server:
+        """Describe a storage server."""
+        return Server.parse(self._ask("GET", f"/servers/{segment(name)}", "server"))
+
+    def server_videos(self, name: str, *, limit: int | None = None) -> Iterator[Video]:
+        """Iterate over the videos with bytes on a storage server."""
+        for item in self._items(f"/servers/{segment(name)}/videos", "video", query={}, limit=limit):
+            yield Video.parse(item)
+
+    def add_server(
+        self,
+        name: str,
+        url: str,
+        *,
+        zone: str | None = None,
+        capacity_bytes: int | None = None,
+        accept_warnings: bool = False,
+    ) -> ChangedServer:
+        """Add a storage server to the ring: plan it, and apply the plan at once.
+
+        Args:
+            name: unique, and never changed.
+            url: which driver, and where, such as `file:///srv/disk4`.
+            zone: servers that may fail together share one; the driver's choice when absent.
+            capacity_bytes: its weight; the driver's choice when absent.
+            accept_warnings: do it in spite of warnings that must be accepted.
+        """
+        body = given(name=name, url=url, zone=zone, capacity_bytes=capacity_bytes)
+        return self._changed_server("POST", "/servers", body, accept_warnings=accept_warnings)
+
+    def update_server(
+        self,
+        name: str,
+        *,
+        zone: str | None = None,
+        capacity_bytes: int | None = None,
+        state: str | None = None,
+        accept_warnings: bool = False,
+    ) -> ChangedServer:
+        """Change a storage server: plan it, and apply the plan at once. What is None stays.
+
+        Args:
+            name: which.
+            zone: servers that may fail together share one.
+            capacity_bytes: its weight.
+            state: `draining` to empty it, `active` to have it take part again.
+            accept_warnings: do it in spite of warnings that must be accepted.
+        """
+        body = given(zone=zone, capacity_bytes=capacity_bytes, state=state)
+        return self._changed_server("PATCH", f"/servers/{segment(name)}", body, accept_warnings=accept_warnings)
+
+    def _changed_server(
+        self, method: str, path: str, body: dict[str, object], *, accept_warnings: bool
+    ) -> ChangedServer:
+        query = {"accept_warnings": "true"} if accept_warnings else {}
+        answer = self._ask(method, path, "server", query=query, body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS)
+        return ChangedServer.parse(answer)
+
+    def rings(self) -> tuple[Ring, ...]:
+        """Describe the ring of each policy."""
+        answer = self._ask("GET", "/ring", "ring")
+        return tuple(Ring.parse(ring) for ring in answer.children("items", "ring")) or (Ring.parse(answer),)
+
+    def plan_changes(self, changes: Sequence[Change]) -> Plan:
+        """Compute what changes would cost; nothing else happens until the plan is applied.
+
+        Args:
+            changes: at least one, no server twice.
+        """
+        body = {"changes": [change.document for change in changes]}
+        return Plan.parse(self._ask("POST", "/ring/plans", "plan", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
+
+    def plan_revert(self, *, epoch: int | None = None) -> Plan:
+        """Compute what it would cost to go back to the servers of an epoch: by default the one before the newest."""
+        body = given(epoch=epoch, stage=True)
+        return Plan.parse(self._ask("POST", "/ring/revert", "plan", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
+
+    def plans(self, *, limit: int = 50) -> tuple[Plan, ...]:
+        """List plans, applied or not, the newest first."""
+        answer = self._ask("GET", "/ring/plans", "page of plans", query={"limit": limit})
+        return tuple(Plan.parse(item) for item in answer.children("items", "plan"))
+
+    def plan(self, plan_id: str) -> Plan:
+        """Describe a plan."""
+        return Plan.parse(self._ask("GET", f"/ring/plans/{segment(plan_id)}", "plan"))
+
+    def apply_plan(self, plan_id: str, *, accept_warnings: bool = False) -> Plan:
+        """Apply a plan: data moves from now on.
+
+        Args:
+            plan_id: which.
+            accept_warnings: do it in spite of warnings that must be accepted; else a `Problem` names them.
+        """
+        path = f"/ring/plans/{segment(plan_id)}/apply"
+        body = {"accept_warnings": accept_warnings}
+        return Plan.parse(self._ask("POST", path, "plan", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
+
+    def revert(self, *, epoch: int | None = None, accept_warnings: bool = False) -> Plan:
+        """Go back to the servers of an epoch, at once; see `plan_revert`."""
+        body = given(epoch=epoch, accept_warnings=accept_warnings)
+        return Plan.parse(self._ask("POST", "/ring/revert", "plan", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
+
+    def health(self) -> Health:
+        """Tell how the cluster is."""
+        return Health.parse(self._ask("GET", "/health", "health"))
+
+    def rebalance(self) -> Rebalance:
+        """Tell how far the cluster is in moving and mending shards."""
+        return Rebalance.parse(self._ask("GET", "/rebalance", "rebalance"))
