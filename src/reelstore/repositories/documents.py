@@ -11,7 +11,7 @@ def as_kept(document: Mapping[str, object]) -> dict[str, object]:
 
     Raises:
         TypeError: something in it is not JSON.
-        ValueError: it holds an infinite number, or none.
+        ValueError: a number in it is infinite, or not a number.
     """
     kept: dict[str, object] = json.loads(json.dumps(dict(document), allow_nan=False))
     return kept
