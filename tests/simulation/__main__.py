@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 
+from tests.simulation.crash_points import JOBS, attempt, steps_of
 from tests.simulation.run import Result, run, shrink
 
 REPORT_SECONDS = 10.0
@@ -23,8 +24,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, metavar="N", help="only this one; when it breaks something, made short")
     parser.add_argument("--operations", type=int, default=40, metavar="N", help="of each seed (40)")
     parser.add_argument("--at-once", type=int, default=1, metavar="N", help="processes (1)")
+    parser.add_argument("--crash-points", action="store_true", help="kill at each step of each job instead")
     parser.add_argument("--verbose", action="store_true", help="with --seed: print the whole trace")
     options = parser.parse_args()
+    if options.crash_points:
+        return try_crash_points()
     if options.seed is not None:
         return show(options.seed, operations=options.operations, verbose=options.verbose)
     began = reported = time.monotonic()
@@ -69,6 +73,21 @@ def show(seed: int, *, operations: int, verbose: bool) -> int:
         result = shrink(result)
     print(report(result, verbose=verbose))
     return 1 if result.violation is not None else 0
+
+
+def try_crash_points() -> int:
+    """Kill at each step of each job; return 1 if that ever breaks a promise."""
+    broken = 0
+    for job in JOBS:
+        steps = steps_of(job)
+        for dies_after in range(steps):
+            violation = attempt(job, dies_after).violation
+            if violation is not None:
+                broken += 1
+                print(f"{job}, killed after {dies_after} steps: {violation}", flush=True)
+        print(f"{job}: killed at each of {steps} steps", flush=True)
+    print(f"{broken} broke a promise")
+    return 1 if broken else 0
 
 
 def report(result: Result, *, verbose: bool) -> str:

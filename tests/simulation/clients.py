@@ -47,7 +47,7 @@ async def store(world: World, rng: random.Random) -> None:
     stop_at = rng.randrange(len(known.content)) if rng.random() < 0.1 else None
     request = StoreRequest(known.name, policy=rng.choice(sorted(world.copies_min)))
     known.begin(Fate.STORED)
-    answer = process.request(process.app.videos.store(request, _body(known.content, pause, stop_at)))
+    answer = process.request(process.app.videos.store(request, body_of(known.content, pause, stop_at)))
     if rng.random() < 0.05:
         await asyncio.sleep(rng.expovariate(1))
         process.leave(answer)
@@ -61,7 +61,8 @@ async def store(world: World, rng: random.Random) -> None:
         known.answer(Fate.STORED, answered.result.video.id)
 
 
-async def _body(content: bytes, pause: float, stop_at: int | None) -> AsyncIterator[bytes]:
+async def body_of(content: bytes, pause: float = 0.0, stop_at: int | None = None) -> AsyncIterator[bytes]:
+    """Send a body, with pauses, and break it off there."""
     for start in range(0, len(content), CHUNK):
         if stop_at is not None and start >= stop_at:
             raise IncompleteBody("the client broke off, says the simulation")

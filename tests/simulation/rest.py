@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reelstore.domain.video import VideoState
@@ -18,8 +19,12 @@ LOOKS_MAX = 240
 """An hour: far longer than a scrub and the retries take."""
 
 
-async def come_to_rest(world: World) -> None:
+async def come_to_rest(world: World, *, scrubbed: bool = True) -> None:
     """End all faults, wait until the cluster is healed, and prove it.
+
+    Args:
+        world: which.
+        scrubbed: wait until every shard was read again, too; what rots is healed only then.
 
     Raises:
         Violation: it is not healed after an hour, or not as it should be.
@@ -35,10 +40,7 @@ async def come_to_rest(world: World) -> None:
     for _ in range(LOOKS_MAX):
         await asyncio.sleep(LOOK_SECONDS)
         found = _unfinished(world) or await _not_idle(world)
-        if found is None and all(
-            state.scrubbed_at is not None and state.scrubbed_at >= began
-            for state in world.invariants.partitions.values()
-        ):
+        if found is None and (not scrubbed or _is_scrubbed_since(world, began)):
             break
         reason = found or "not everything was scrubbed"
     else:
@@ -47,6 +49,11 @@ async def come_to_rest(world: World) -> None:
     await read_everything(world)
     world.harmed = {name for name in world.harmed if world.places[name].is_gone}
     world.note("at rest")
+
+
+def _is_scrubbed_since(world: World, began: datetime) -> bool:
+    states = world.invariants.partitions.values()
+    return all(state.scrubbed_at is not None and state.scrubbed_at >= began for state in states)
 
 
 def _end_faults(world: World) -> None:

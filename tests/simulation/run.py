@@ -67,13 +67,18 @@ def run(seed: int | str, *, operations: int = 40) -> Result:
 
 def play(scenario: Scenario) -> Result:
     """Run a scenario; the same one gives the same result."""
+    return playing(scenario, lambda world: _play(world, scenario))
+
+
+def playing(scenario: Scenario, act: Callable[[World], Coroutine[Any, Any, None]]) -> Result:
+    """Let something happen in the world of a scenario."""
     worlds: list[World] = []
 
     async def main(loop: VirtualLoop) -> None:
         world = World(loop, scenario.seed, scenario.made_settings())
         worlds.append(world)
         with _watched(world):
-            await _play(world, scenario)
+            await act(world)
 
     try:
         simulate(scenario.seed, main)

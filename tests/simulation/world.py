@@ -14,7 +14,7 @@ from typing import Any
 
 from reelstore.bootstrap import Application, assemble, background_of
 from reelstore.config import Settings
-from reelstore.domain.errors import MetadataUnavailable, ReelstoreError
+from reelstore.domain.errors import ReelstoreError
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.services.places import Drivers
 from reelstore.storage.interface import StorageServer
@@ -26,7 +26,6 @@ from tests.simulation.metadata import SimulatedMetadata, Turns
 from tests.simulation.places import Network, Place, SimulatedServer
 
 BEGAN = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-FOLLOW_SECONDS = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,21 +174,11 @@ class Process:
         getattr(rebalancer, "progress", rebalancer).clock = self.world.loop.time
         self.background = background_of(self.app)
         self.background.start()
-        self._following = asyncio.create_task(self._follow())
         self.is_ready = True
 
     def _connect(self, url: str, name: str, capacity_bytes: int | None) -> StorageServer:
         assert url == "memory:"
         return SimulatedServer(self, self.world.place(name, capacity_bytes))
-
-    async def _follow(self) -> None:
-        """Learn of what other processes have changed."""
-        while True:
-            await asyncio.sleep(FOLLOW_SECONDS)
-            try:
-                await self.app.changes.follow()
-            except MetadataUnavailable:
-                continue
 
     async def hesitate(self) -> None:
         """Let others come between; now and then for long, as a process does that swaps or is stopped."""
@@ -247,7 +236,6 @@ class Process:
 
     async def stop(self) -> None:
         """End it as by SIGTERM; call it by `request`."""
-        self._following.cancel()
         await self.background.stop()
         await self.app.store.close()
         await self.app.fleet.close()
