@@ -65,6 +65,8 @@ class Gateway:
             if "listens on http://" in line:
                 break
         else:
+            self.process.wait(WAIT_SECONDS)
+            self.process.stdout.close()
             raise AssertionError("it ended instead of listening:\n" + "".join(said))
         self.url = line.split("listens on ")[1].strip()
         self.http = httpx.Client(base_url=self.url, timeout=30)
@@ -147,12 +149,12 @@ def _drain(lines: Iterable[str]) -> None:
         pass
 
 
-def wait_for(holds: Callable[[], bool], otherwise: str) -> None:
+def wait_for(holds: Callable[[], bool], otherwise: str, *, seconds: float = WAIT_SECONDS) -> None:
     """Wait until something holds, looking often."""
-    ends = time.monotonic() + WAIT_SECONDS
+    ends = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > ends:
-            pytest.fail(f"{otherwise}, after {WAIT_SECONDS:g} s")
+            pytest.fail(f"{otherwise}, after {seconds:g} s")
         time.sleep(0.05)
 
 
