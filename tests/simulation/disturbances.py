@@ -112,7 +112,7 @@ def _a_victim(world: World, rng: random.Random) -> Place | None:
         place = world.places[rng.choice(sorted(world.harmed))]
         if place.is_gone:
             return None
-    world.harmed.add(place.name)
+    world.harm(place)
     return place
 
 
@@ -169,6 +169,7 @@ async def return_older(world: World, rng: random.Random) -> None:
     place.is_up = False
     await asyncio.sleep(10 ** rng.uniform(0, 2))
     if place.name in world.harmed and not place.is_gone:
+        world.harm(place)
         place.replace(content, rotten, policies)
         world.note("older", place.name)
     place.is_up = True

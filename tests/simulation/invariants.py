@@ -39,6 +39,7 @@ class Changes:
     """What a unit of work is about to commit, by key."""
 
     chunks: tuple[str, ...]
+    files: tuple[str, ...]
     partitions: tuple[tuple[str, int], ...]
     rings: tuple[int, ...]
     servers: tuple[str, ...]
@@ -54,19 +55,27 @@ def _changed(table: Table[K, Any]) -> tuple[K, ...]:
     return tuple(dict.fromkeys(key for key, _ in table._journal))
 
 
+@dataclass(slots=True)
+class _KnownFile:
+    """When a file was begun, and how many of its chunks are confirmed."""
+
+    began: float
+    confirmed: int = 0
+
+
 class Invariants:
     """Mirror what is committed, and compare it with the disks."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self.chunks: dict[str, Chunk] = {}
+        self._files: dict[str, _KnownFile] = {}
         self.partitions: dict[tuple[str, int], PartitionState] = {}
         self.rings: dict[int, RingSet] = {}
         self.servers: dict[str, Server] = {}
         self.unclean: set[tuple[str, int]] = set()
         self.commits = 0
         self._clean_at: tuple[int, int] = (0, 0)
-        self.put_bytes = 0
         self.checks = 0
 
     # ------------------------------------------------------------------ what is committed
@@ -76,6 +85,7 @@ class Invariants:
         tables = self._world.metadata._tables
         return Changes(
             chunks=_changed(tables.chunks),
+            files=_changed(tables.files),
             partitions=_changed(tables.partitions),
             rings=_changed(tables.rings),
             servers=_changed(tables.servers),
@@ -115,8 +125,29 @@ class Invariants:
         partitions.update((chunk.policy, self.partition_of(chunk)) for chunk in confirmed)
         for chunk in confirmed:
             self.check_copies(chunk, "confirmed")
+        for file_id in changes.files:
+            self._follow_file(file_id)
         for policy, index in sorted(partitions):
             self.check_clean(policy, index)
+
+    def _follow_file(self, file_id: str) -> None:
+        """Check the chunks that a file has confirmed just now: they are there, whatever was harmed before it began."""
+        tables = self._world.metadata._tables
+        file = tables.files.get(file_id)
+        if file is None:
+            self._files.pop(file_id, None)
+            return
+        known = self._files.setdefault(file_id, _KnownFile(self._world.loop.time()))
+        for position in range(known.confirmed, file.chunk_count):
+            self._check_presence(self.chunks[tables.places[file_id, position].chunk_id], known.began)
+        known.confirmed = file.chunk_count
+
+    def _check_presence(self, chunk: Chunk, began: float) -> None:
+        world = self._world
+        there = {place.name for place in world.places.values() if place.has(chunk)}
+        harmed_since = sum(at >= began for at in world.harmed_at.values())
+        if len(there) < world.copies_min[chunk.policy] - harmed_since:
+            raise world.broken("below copies_min", f"chunk {chunk.id[:6]} is confirmed and only on {sorted(there)}")
 
     def _note_clean(self, changes: Changes) -> None:
         self.commits += 1
@@ -209,9 +240,9 @@ class Invariants:
         if digest_of(content) != name.digest:
             raise self._world.broken("other bytes", f"{name} is put on {place.name} with bytes of another digest")
 
-    def after_put(self, place: Place, name: ShardName, content: bytes) -> None:
+    def after_put(self, process: Process, place: Place, name: ShardName, content: bytes) -> None:
         place.rotten.discard(name)
-        self.put_bytes += len(content)
+        process.put_bytes += len(content)
 
     def after_adopt(self, place: Place, old: ShardName, new: ShardName) -> None:
         """Follow bytes that came under another name, good or bad."""

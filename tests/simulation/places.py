@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reelstore.domain.chunk import ShardName
+from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ServerFull, ServerUnavailable
 from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Usage
 from reelstore.storage.memory import MemoryServer
@@ -79,6 +79,13 @@ class Place:
     def shards(self, policy: str, digest: bytes) -> list[ShardName]:
         """Return the names of all shards of a digest."""
         return [entry.name for entry in self.listing(policy, digest, digest + b"\0")]
+
+    def has(self, chunk: Chunk) -> bool:
+        """Say whether there is a shard of a chunk that looks right without being read."""
+        if self.is_gone:
+            return False
+        entries = self.listing(chunk.policy, chunk.digest, chunk.digest + b"\0")
+        return any(entry.name.chunk == chunk.id and entry.size_bytes == chunk.size_bytes for entry in entries)
 
     def listing(self, policy: str, start: bytes = bytes(32), stop: bytes | None = None) -> list[ShardEntry]:
         """Return what is really there; nothing on a disk that nobody has claimed."""
@@ -239,9 +246,10 @@ class SimulatedServer:
                 raise ServerFull("full, says the simulation", server=self.name)
             if self.place.lies:
                 self.place.lies -= 1
+                self._world.harm(self.place)
                 return
             await disk.put(name, content)
-            self._world.invariants.after_put(self.place, name, content)
+            self._world.invariants.after_put(self._process, self.place, name, content)
 
         await self._ask("put", name.leaf, act)
 

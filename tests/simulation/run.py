@@ -12,7 +12,7 @@ from typing import Any
 
 from reelstore.domain.policy import Policy
 from reelstore.services.epochs import draw_tenures
-from tests.simulation import clients, disturbances, topology
+from tests.simulation import aftermath, clients, disturbances, topology
 from tests.simulation.invariants import Violation
 from tests.simulation.loop import StuckError, VirtualLoop, simulate
 from tests.simulation.policies import add_policy
@@ -32,6 +32,7 @@ ACTS: Mapping[str, tuple[float, Act]] = {
     "status": (3, clients.status),
     "change": (2, topology.change),
     "plan and apply": (0.7, topology.plan_and_apply),
+    "there and back": (1.5, topology.there_and_back),
     "revert": (0.7, topology.revert),
     "down": (2, disturbances.down),
     "storm": (2, disturbances.storm),
@@ -46,6 +47,9 @@ ACTS: Mapping[str, tuple[float, Act]] = {
     "lie": (0.5, disturbances.lie),
     "return older": (0.5, disturbances.return_older),
 }
+MOVES_AT_REST = 0.2
+CLONES = 0.1
+"""How often these are tried when a cluster has come to rest."""
 WEIGHTS = {kind: weight for kind, (weight, _) in ACTS.items()}
 
 
@@ -142,13 +146,19 @@ def _know_policies(world: World, policies: Mapping[str, Policy]) -> None:
 
 async def _play(world: World, scenario: Scenario) -> None:
     await found(world, scenario)
-    for phase in scenario.phases:
+    for number, phase in enumerate(scenario.phases):
         async with asyncio.TaskGroup() as group:
             for operation in phase:
                 await asyncio.sleep(operation.after_seconds)
                 _, act = ACTS[operation.kind]
                 group.create_task(act(world, random.Random(operation.seed)))
         await come_to_rest(world)
+        rng = random.Random(f"aftermath {number} of {scenario.seed}")
+        chance = rng.random()
+        if chance < MOVES_AT_REST:
+            await aftermath.move_at_rest(world, rng)
+        elif chance > 1 - CLONES:
+            await aftermath.clone(world, rng)
 
 
 def shrink(broken: Result) -> Result:

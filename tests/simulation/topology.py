@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.errors import Conflict, InvalidInput, PlanNotFound, ServerNotFound
 from reelstore.domain.server import ServerState
+from tests.simulation.places import CALM, Weather
 
 if TYPE_CHECKING:
     from tests.simulation.world import Answer, Process, World
@@ -19,7 +20,7 @@ PARTITION_BITS_MAX = 5
 GIB = 2**30
 
 
-async def _ask(world: World, rng: random.Random, what: str, work: Coroutine[Any, Any, Any], process: Process) -> Answer:
+async def _ask(world: World, what: str, work: Coroutine[Any, Any, Any], process: Process) -> Answer:
     """Ask for a change: it is done, or refused with a reason, or a retry can help."""
     answered = await process.request(work)
     world.note(what, process.name, answered.told)
@@ -68,7 +69,7 @@ async def change(world: World, rng: random.Random) -> None:
         process = rng.choice(world.alive)
         changes = _draw_changes(world, rng)
         told = "change " + ", ".join(f"{each.action} {each.name}" for each in changes)
-        await _ask(world, rng, told, process.app.changes.change(changes, accept_warnings=True), process)
+        await _ask(world, told, process.app.changes.change(changes, accept_warnings=True), process)
 
 
 async def plan_and_apply(world: World, rng: random.Random) -> None:
@@ -76,19 +77,37 @@ async def plan_and_apply(world: World, rng: random.Random) -> None:
     if not world.alive:
         return
     process = rng.choice(world.alive)
-    planned = await _ask(world, rng, "plan", process.app.changes.plan(_draw_changes(world, rng)), process)
+    planned = await _ask(world, "plan", process.app.changes.plan(_draw_changes(world, rng)), process)
     await asyncio.sleep(rng.expovariate(0.3))
     if planned.error is None and not planned.is_lost and world.alive:
         process = rng.choice(world.alive)
         plan_id = planned.result.id
-        await _ask(world, rng, "apply", process.app.changes.apply(plan_id, accept_warnings=True), process)
+        await _ask(world, "apply", process.app.changes.apply(plan_id, accept_warnings=True), process)
+
+
+async def there_and_back(world: World, rng: random.Random) -> None:
+    """Drain a server and take it back soon, while what is sent to it arrives late, or twice."""
+    active = [server.name for server in world.invariants.servers.values() if server.state is ServerState.ACTIVE]
+    if not world.alive or len(active) < 2:
+        return
+    name = rng.choice(active)
+    place = world.places[name]
+    place.weather = Weather(late=0.3, twice=0.3)
+    for action in (ChangeAction.DRAIN, ChangeAction.ACTIVATE) * rng.choice((1, 1, 2)):
+        if world.alive:
+            process = rng.choice(world.alive)
+            changes = [ServerChange(action, name)]
+            work = process.app.changes.change(changes, accept_warnings=True)
+            await _ask(world, f"{action} {name}", work, process)
+        await asyncio.sleep(10 ** rng.uniform(-0.5, 1.7))
+    place.weather = CALM
 
 
 async def revert(world: World, rng: random.Random) -> None:
     """Go back to what was."""
     if world.alive:
         process = rng.choice(world.alive)
-        await _ask(world, rng, "revert", process.app.changes.revert(accept_warnings=True), process)
+        await _ask(world, "revert", process.app.changes.revert(accept_warnings=True), process)
 
 
 async def split(world: World, rng: random.Random) -> None:
@@ -96,4 +115,4 @@ async def split(world: World, rng: random.Random) -> None:
     rings = world.invariants.rings[world.invariants.head].rings
     if world.alive and max(ring.partition_bits for ring in rings.values()) < PARTITION_BITS_MAX:
         process = rng.choice(world.alive)
-        await _ask(world, rng, "split", process.app.changes.split(), process)
+        await _ask(world, "split", process.app.changes.split(), process)

@@ -69,6 +69,7 @@ class World:
         self.hesitation = 0.0
         self.places: dict[str, Place] = {}
         self.harmed: set[str] = set()
+        self.harmed_at: dict[str, float] = {}
         self.copies: dict[str, int] = {}
         self.copies_min: dict[str, int] = {}
         self.processes: list[Process] = []
@@ -109,6 +110,11 @@ class World:
         if name not in self.places:
             self.places[name] = Place(name, MemoryServer(name, capacity_bytes=capacity_bytes, clock=self.utc))
         return self.places[name]
+
+    def harm(self, place: Place) -> None:
+        """Note that a place loses data, or its bytes become others."""
+        self.harmed.add(place.name)
+        self.harmed_at[place.name] = self.loop.time()
 
     def lose(self, name: str) -> None:
         """Take a place and all that it has away for ever."""
@@ -154,6 +160,7 @@ class Process:
         self.is_clone = metadata is not None
         self.steps = 0
         self.steps_left: int | None = None
+        self.put_bytes = 0
         self.chance = random.Random(f"process {number} of {world.seed}")
         self.entropy = random.Random(f"entropy {number} of {world.seed}").randbytes
         self.metadata = SimulatedMetadata(
