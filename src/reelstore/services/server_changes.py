@@ -10,7 +10,7 @@ from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.errors import Conflict, InvalidInput, ServerExists
 from reelstore.domain.server import SERVERS_MAX, Server, ServerState, check_server_name, check_zone
 from reelstore.placement.ring import RingSet
-from reelstore.services.lookup import found_server
+from reelstore.services.lookup import SHOWN_LENGTH_MAX, found_server
 
 CAPACITY_BYTES_MAX = 2**60
 NAMED_MAX = 5
@@ -29,7 +29,9 @@ def check_changes(changes: Sequence[ServerChange]) -> None:
         raise InvalidInput(f"a plan has 1 to {SERVERS_MAX} changes", field="changes")
     name, times = Counter(change.name for change in changes).most_common(1)[0]
     if times > 1:
-        raise InvalidInput(f"the server {name!r} is named {times} times; once in a plan is enough", field="name")
+        raise InvalidInput(
+            f"the server {name[:SHOWN_LENGTH_MAX]!r} is named {times} times; once is enough", field="name"
+        )
     for change in changes:
         _check_change(change)
 
