@@ -218,8 +218,9 @@ def test_json_is_the_answer_of_the_api(reelstore: Reelstore, holiday: Path, url:
         assert status["rebalance"].keys() == http.get("/rebalance").json().keys()
         (ring,) = document(reelstore("ring", "show", "--json"))["items"]
         assert {"policy", "epoch", "partition_bits", "servers", "balance"} <= ring.keys()
-        (verified,) = document(reelstore("verify", "--all", "--json"))["items"]
+        (verified,) = document(reelstore("verify", video["id"], "--json"))["items"]
         assert (verified["id"], verified["shards_ok"], verified["problems"]) == (video["id"], 2, [])
+        assert document(reelstore("quarantine", "list", "--json")) == http.get("/quarantine").json()
         (trashed,) = document(reelstore("rm", video["id"], "--json"))["items"]
         assert trashed == http.get(f"/videos/{video['id']}").json()
         (restored,) = document(reelstore("restore", video["id"], "--json"))["items"]
@@ -245,7 +246,12 @@ def test_hostile_names_are_printed_so_that_they_do_nothing(reelstore: Reelstore,
     for name in ("[bold]x[/bold]", "exe\u202e4pm.mp4"):
         reelstore("upload", holiday, "--name", name)
 
-    for arguments in (("ls",), ("show", "exe\u202e4pm.mp4"), ("verify", "--all"), ("rm", "exe\u202e4pm.mp4")):
+    for arguments in (
+        ("ls",),
+        ("show", "exe\u202e4pm.mp4"),
+        ("verify", "exe\u202e4pm.mp4"),
+        ("rm", "exe\u202e4pm.mp4"),
+    ):
         out = reelstore(*arguments).stdout
         assert "exe\\u202e4pm.mp4" in out
         assert "\u202e" not in out
@@ -311,6 +317,10 @@ def test_a_server_is_added_and_the_ring_shows_it(reelstore: Reelstore) -> None:
         (("ls", "--cursor", "made-up"), ExitCode.FAILED),
         (("verify",), ExitCode.WRONG_USE),
         (("verify", "x", "--all"), ExitCode.WRONG_USE),
+        (("verify", "x", "--cursor", "x"), ExitCode.WRONG_USE),
+        (("verify", "--all", "--cursor", "x"), ExitCode.FAILED),
+        (("quarantine", "empty"), ExitCode.WRONG_USE),
+        (("quarantine", "empty", "--older-than", "yesterday", "--yes"), ExitCode.WRONG_USE),
         (("upload",), ExitCode.WRONG_USE),
         (("fetch",), ExitCode.WRONG_USE),
         (("--versoin",), ExitCode.WRONG_USE),

@@ -224,7 +224,8 @@ def test_a_start_with_a_folder_missing_serves_and_says_so_and_verify_finds_what_
         assert degraded.process.stderr.readline().startswith("degraded: server disk2 ")
         client = {"REELSTORE_URL": degraded.url}
         status = run("status", env=client).stdout
-        verified = run("verify", "--all", env=client)
+        verified = run("verify", *(f"{index}.mp4" for index in range(8)), env=client)
+        everything = run("verify", "--all", env=client)
 
     assert re.search(r"^health +degraded$", status, re.MULTILINE)
     assert re.search(r"^not up +disk2: .*does not exist", status, re.MULTILINE)
@@ -233,6 +234,10 @@ def test_a_start_with_a_folder_missing_serves_and_says_so_and_verify_finds_what_
     assert re.search(r"^ +unreachable  [0-9a-f]{16}  on disk2$", verified.stdout, re.MULTILINE)
     assert re.search(r"^ +corrupt      [0-9a-f]{16}  on disk1$", verified.stdout, re.MULTILINE)
     assert "verified 8 videos: " in verified.stderr
+    assert everything.returncode == ExitCode.PROBLEMS_FOUND
+    assert re.search(r"^unreachable  [0-9a-f]{16}  on disk2  \d\.mp4$", everything.stdout, re.MULTILINE)
+    assert re.search(r"^corrupt      [0-9a-f]{16}  on disk1  \d\.mp4$", everything.stdout, re.MULTILINE)
+    assert re.search(r"^verified .*: \d+ of 16 shards as they should be$", everything.stderr, re.MULTILINE)
 
 
 def test_flags_go_before_variables_these_before_the_file_and_this_before_the_defaults(tmp_path: Path) -> None:

@@ -14,7 +14,20 @@ import typer
 from typer.core import TyperGroup
 
 from reelstore import __version__
-from reelstore.cli import demo, download, exit_codes, output, ring, serve, servers, status, upload, videos
+from reelstore.cli import (
+    demo,
+    download,
+    exit_codes,
+    output,
+    quarantine,
+    ring,
+    serve,
+    servers,
+    status,
+    upload,
+    verify,
+    videos,
+)
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import explain
 
@@ -76,6 +89,8 @@ demo.register(app)
 upload.register(app)
 download.register(app)
 videos.register(app)
+verify.register(app)
+quarantine.register(app)
 servers.register(app)
 ring.register(app)
 status.register(app)

@@ -1,4 +1,4 @@
-"""`reelstore ls`, `show`, `rm`, `restore` and `verify`."""
+"""`reelstore ls`, `show`, `rm` and `restore`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from reelstore.cli.output import Column
 from reelstore.cli.quantities import count, duration, local_time, size
 
 if TYPE_CHECKING:
-    from reelstore.client import ShardProblem, Video
+    from reelstore.client import Video
 
 _References = Annotated[list[str], typer.Argument(metavar="VIDEO", help="Ids, or exact names.")]
 PAGE_SIZE_MAX = 1000
-_PROBLEMS_SHOWN_MAX = 20
 
 
 class State(StrEnum):
@@ -222,62 +221,7 @@ def restore(
     batch.end()
 
 
-def verify(
-    videos: Annotated[list[str] | None, typer.Argument(metavar="VIDEO", help="Ids, or exact names.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Verify every video, those in the trash too.")] = False,
-    url: Url = DEFAULT_URL,
-    token: Token = None,
-    json: Json = False,
-) -> None:
-    """Check every shard of videos.
-
-    Each is read and hashed on the server that should keep it. What is wrong is listed and queued for repair, and the
-    exit code is 5. A video with problems may still be readable: that takes one good copy of each chunk.
-    """
-    from reelstore.cli.naming import ANYWHERE, find_video  # noqa: PLC0415 - see `reelstore.cli.app`
-
-    references = videos or []
-    if bool(references) == everything:
-        raise CommandFailed("name the videos to verify, or say --all", ExitCode.WRONG_USE)
-    batch = Batch(as_json=json)
-    shards_ok, shards_total, interrupted = 0, 0, False
-    try:
-        with connect(url, token) as client:
-            if everything:
-                references = [video.id for state in (None, "trashed") for video in client.videos(state=state)]
-            for reference in batch.each(references):
-                with batch.trying(reference):
-                    video = find_video(client, reference, states=ANYWHERE)
-                    found = client.verify(video.id)
-                    shards_ok += found.shards_ok
-                    shards_total += found.shards_total
-                    mark = "ok     " if found.whole else "PROBLEM"
-                    text = f"{mark}  {video.id}  {found.shards_ok}/{found.shards_total} shards  "
-                    batch.done(
-                        {"id": video.id, "name": video.name, **found.document}, text + output.printable(video.name)
-                    )
-                    if not found.whole:
-                        batch.note(ExitCode.PROBLEMS_FOUND)
-                        if not json:
-                            _list_problems(found.problems, truncated=found.problems_truncated)
-    except KeyboardInterrupt:
-        interrupted = True
-        output.say("reelstore: interrupted")
-    if batch.items:
-        shards = f"{shards_ok:,} of {count(shards_total, 'shard')}"
-        output.say(f"verified {count(len(batch.items), 'video')}: {shards} as they should be")
-    batch.end(interrupted=interrupted)
-
-
-def _list_problems(problems: Sequence[ShardProblem], *, truncated: bool) -> None:
-    for problem in problems[:_PROBLEMS_SHOWN_MAX]:
-        output.line(f"         {output.printable(f'{problem.problem:<11}  {problem.chunk[:16]}  on {problem.server}')}")
-    hidden = len(problems) - _PROBLEMS_SHOWN_MAX
-    if hidden > 0 or truncated:
-        output.line(f"         and {max(hidden, 0) or 'some'} more; --json lists what the server tells")
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for command in (ls, show, rm, restore, verify):
+    for command in (ls, show, rm, restore):
         app.command()(command)

@@ -22,7 +22,15 @@ from reelstore.client.errors import (
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.plan_values import Change, Move, Plan, PlannedServer, PlannedZone, PlanWarning
 from reelstore.client.uploading import Progress
-from reelstore.client.values import ChunkPlace, Downloaded, Purged, ShardProblem, Verification, Video, VideoPage
+from reelstore.client.values import ChunkPlace, Downloaded, Purged, Video, VideoPage
+from reelstore.client.verification_values import (
+    Emptied,
+    QuarantinedShard,
+    QuarantinePage,
+    ShardProblem,
+    Verification,
+    VerifiedSlice,
+)
 
 __all__ = [
     "DEFAULT_URL",
@@ -33,6 +41,7 @@ __all__ = [
     "ConnectionFailed",
     "DownloadFailed",
     "Downloaded",
+    "Emptied",
     "Health",
     "InvalidRequest",
     "Move",
@@ -43,6 +52,8 @@ __all__ = [
     "Problem",
     "Progress",
     "Purged",
+    "QuarantinePage",
+    "QuarantinedShard",
     "Rebalance",
     "ReelstoreClientError",
     "Ring",
@@ -54,6 +65,7 @@ __all__ = [
     "Totals",
     "UnexpectedAnswer",
     "Verification",
+    "VerifiedSlice",
     "Video",
     "VideoPage",
     "safe_file_name",

@@ -12,17 +12,16 @@ from reelstore.client.cluster import ClusterCalls
 from reelstore.client.downloading import Download
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.uploading import Progress, content_type_of, default_name, opened, upload
-from reelstore.client.values import ChunkPlace, Downloaded, Purged, Verification, Video, VideoPage
+from reelstore.client.values import ChunkPlace, Downloaded, Purged, Video, VideoPage
+from reelstore.client.verifying import VerifyingCalls
 from reelstore.client.wire import Wire, segment
 
 DEFAULT_URL = "http://127.0.0.1:5000"
 DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_RETRIES = 6  # 16 seconds of waiting: enough for a gateway to start anew
-# Reading every shard of a large video takes as long as its servers' disks do, and the answer comes at the end.
-VERIFY_TIMEOUT_SECONDS = 3600.0
 
 
-class Client(ClusterCalls):
+class Client(ClusterCalls, VerifyingCalls):
     """Store, find and fetch videos, and look at the cluster, through one gateway.
 
     Every method raises, besides what it names itself: `ConnectionFailed` (no whole answer came; reading calls have
@@ -256,11 +255,6 @@ class Client(ClusterCalls):
         """Iterate over a video's chunks in order, with the servers that keep them."""
         for item in self._items(f"/videos/{segment(video_id)}/placement", "chunk", query={}, limit=None):
             yield ChunkPlace.parse(item)
-
-    def verify(self, video_id: str) -> Verification:
-        """Have every shard of a video read and checked; what is wrong is queued for repair."""
-        path = f"/videos/{segment(video_id)}/verify"
-        return Verification.parse(self._ask("POST", path, "verification", timeout_seconds=VERIFY_TIMEOUT_SECONDS))
 
 
 def _filters(

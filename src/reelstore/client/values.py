@@ -144,57 +144,6 @@ class ChunkPlace:
 
 
 @dataclass(frozen=True, slots=True)
-class ShardProblem:
-    """One shard that is not as it should be.
-
-    Args:
-        chunk: BLAKE3 digest, hexadecimal.
-        server: where it was expected.
-        problem: `missing`, `corrupt`, `unreachable` or `misplaced`.
-    """
-
-    chunk: str
-    server: str
-    problem: str
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What reading every shard of a video has shown.
-
-    Args:
-        shards_total, shards_ok: how many were expected, and how many are as they should be.
-        problems: the others; at most so many as the server lists.
-        problems_truncated: there are more problems than listed.
-    """
-
-    shards_total: int
-    shards_ok: int
-    problems: tuple[ShardProblem, ...]
-    problems_truncated: bool
-    document: Json = field(repr=False, compare=False)
-
-    @property
-    def whole(self) -> bool:
-        """Whether every shard is where it should be and as it should be."""
-        return self.shards_ok == self.shards_total and not self.problems
-
-    @classmethod
-    def parse(cls, document: Document) -> Verification:
-        """Read a verification, or raise `UnexpectedAnswer`."""
-        return cls(
-            shards_total=document.whole("shards_total"),
-            shards_ok=document.whole("shards_ok"),
-            problems=tuple(
-                ShardProblem(problem.text("chunk"), problem.text("server"), problem.text("problem"))
-                for problem in document.children("problems", "shard problem")
-            ),
-            problems_truncated=document.flag("problems_truncated", default=False),
-            document=document.fields,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Downloaded:
     """A file that is complete on disk.
 
