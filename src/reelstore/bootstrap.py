@@ -39,6 +39,7 @@ from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
 from reelstore.services.repair import Repairer
 from reelstore.services.retention import Retention
+from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
@@ -76,6 +77,7 @@ class Application:
     inspector: VideoInspector
     verifier: ClusterVerifier
     quarantine: Quarantine
+    scrub_watch: ScrubWatch
     servers: ServerManager
     changes: TopologyChanges
     monitor: Monitor
@@ -217,6 +219,7 @@ async def assemble(
         inspector=VideoInspector(metadata, topology, prover),
         verifier=ClusterVerifier(metadata, topology, prover),
         quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
+        scrub_watch=ScrubWatch(metadata, topology, scrub_seconds=settings.scrub_seconds),
         servers=ServerManager(metadata, topology, fleet, attention, changes),
         changes=changes,
         monitor=monitor,

@@ -9,7 +9,7 @@ import pytest
 from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server, ServerHealth, ServerState
-from reelstore.repositories.interface import Cluster, Metadata, PartitionState, RingRecord
+from reelstore.repositories.interface import Cluster, Metadata, PartitionState, RingRecord, ScrubTimes
 from tests.contract.metadata_values import NOW, POLICY, later, ring_set
 
 
@@ -229,6 +229,22 @@ async def test_the_time_of_a_scrub_is_kept(metadata: Metadata) -> None:
         assert await uow.partitions.get(POLICY, 0) == PartitionState(POLICY, 0, 0, 1, 0)
         with pytest.raises(IntegrityViolation):
             await uow.partitions.set_scrubbed(POLICY, [0, 2], at=NOW)
+
+
+async def test_the_times_of_scrubs_are_summed_up(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await uow.partitions.add(POLICY, 8, epoch=1)
+        await uow.partitions.add("wide", 2, epoch=1)
+        assert await uow.partitions.scrub_times(POLICY, before=NOW) == ScrubTimes(8, 8, 8, None)
+        await uow.partitions.set_scrubbed(POLICY, [0, 1], at=later(3))
+        await uow.partitions.set_scrubbed(POLICY, [2, 3, 4], at=later(5))
+        await uow.partitions.set_scrubbed("wide", [0], at=NOW)
+        assert await uow.partitions.scrub_times(POLICY, before=later(3)) == ScrubTimes(8, 3, 3, later(3))
+        assert await uow.partitions.scrub_times(POLICY, before=later(4)) == ScrubTimes(8, 3, 5, later(3))
+        assert await uow.partitions.scrub_times(POLICY, before=later(6)) == ScrubTimes(8, 3, 8, later(3))
+        await uow.partitions.set_scrubbed(POLICY, range(8), at=later(7))
+        assert await uow.partitions.scrub_times(POLICY, before=later(7)) == ScrubTimes(8, 0, 0, later(7))
+        assert await uow.partitions.scrub_times("nobody", before=NOW) == ScrubTimes(0, 0, 0, None)
 
 
 async def test_there_is_one_cluster(metadata: Metadata) -> None:

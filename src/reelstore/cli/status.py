@@ -11,7 +11,7 @@ from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.quantities import count, duration, local_time, percent, size
 
 if TYPE_CHECKING:
-    from reelstore.client import Rebalance, Server
+    from reelstore.client import Rebalance, Scrub, Server
 
 
 def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
@@ -38,6 +38,7 @@ def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> N
             ),
             ("epoch", str(health.epoch)),
             ("rebalance", _progress(rebalance)),
+            ("scrub", _scrubbed(health.scrub)),
             ("server", client.url),
         ]
     )
@@ -58,6 +59,18 @@ def _progress(rebalance: Rebalance) -> str:
         eta = f", {duration(rebalance.eta_seconds)} left" if rebalance.eta_seconds is not None else ""
         lines.append(moved + rate + eta)
     return "\n".join((*lines, *rebalance.reasons))
+
+
+def _scrubbed(scrub: Scrub) -> str:
+    """Say since when every shard was read and hashed, and how much is next."""
+    if not scrub.partitions_total:
+        return ""  # an older gateway
+    never, due = scrub.partitions_never, scrub.partitions_due
+    done = scrub.partitions_total - never
+    since = f"everything verified since {local_time(scrub.oldest_scrub_at)}"
+    if never:
+        since = f"{done:,} of {count(scrub.partitions_total, 'partition')} verified so far"
+    return f"{since}; {due - never:,} due again" if due > never else since
 
 
 def register(app: typer.Typer) -> None:

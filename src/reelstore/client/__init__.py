@@ -8,7 +8,7 @@ with Client("http://127.0.0.1:5000") as client:
 """
 
 from reelstore.client.client import DEFAULT_URL, Client
-from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, RingServer, Server, Totals
+from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, RingServer, Scrub, Server, Totals
 from reelstore.client.errors import (
     ConnectionFailed,
     DownloadFailed,
@@ -58,6 +58,7 @@ __all__ = [
     "ReelstoreClientError",
     "Ring",
     "RingServer",
+    "Scrub",
     "Server",
     "ShardProblem",
     "SourceChanged",

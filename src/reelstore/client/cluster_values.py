@@ -164,6 +164,38 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Scrub:
+    """How far the scrub is, which reads and hashes every shard again and again.
+
+    Args:
+        partitions_total: parts of the cluster.
+        partitions_never: parts that were never scrubbed so far.
+        partitions_due: parts that are next.
+        oldest_scrub_at: since then all but the `partitions_never` were scrubbed.
+        shards_verified, shards_verified_bytes: since the cluster was founded.
+    """
+
+    partitions_total: int
+    partitions_never: int
+    partitions_due: int
+    oldest_scrub_at: datetime | None
+    shards_verified: int
+    shards_verified_bytes: int
+
+    @classmethod
+    def parse(cls, document: Document) -> Scrub:
+        """Read the progress, or raise `UnexpectedAnswer`; what is not told counts as 0."""
+        return cls(
+            partitions_total=document.whole("partitions_total", 0),
+            partitions_never=document.whole("partitions_never", 0),
+            partitions_due=document.whole("partitions_due", 0),
+            oldest_scrub_at=document.time("oldest_scrub_at"),
+            shards_verified=document.whole("shards_verified", 0),
+            shards_verified_bytes=document.whole("shards_verified_bytes", 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """How the cluster is.
 
@@ -173,6 +205,7 @@ class Health:
         epoch: of the newest ring.
         capacity_bytes, used_bytes: of all servers together.
         totals: how much is stored.
+        scrub: when everything was last verified.
     """
 
     health: str
@@ -183,6 +216,7 @@ class Health:
     capacity_bytes: int
     used_bytes: int
     totals: Totals
+    scrub: Scrub
     document: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -197,6 +231,7 @@ class Health:
             capacity_bytes=document.whole("capacity_bytes", 0),
             used_bytes=document.whole("used_bytes", 0),
             totals=Totals.parse(Document.of(document.fields.get("totals", {}), "count of what is stored")),
+            scrub=Scrub.parse(Document.of(document.fields.get("scrub", {}), "progress of the scrub")),
             document=document.fields,
         )
 

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
+from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
@@ -69,6 +70,11 @@ class Application(Protocol):
         ...
 
     @property
+    def scrub_watch(self) -> ScrubWatch:
+        """Tell how far the scrub is."""
+        ...
+
+    @property
     def rebalancer(self) -> Rebalancer:
         """Follow the rebalancing."""
         ...
@@ -115,6 +121,10 @@ async def _quarantine(request: Request) -> Quarantine:
     return application_of(request).quarantine
 
 
+async def _scrub_watch(request: Request) -> ScrubWatch:
+    return application_of(request).scrub_watch
+
+
 async def _rebalancer(request: Request) -> Rebalancer:
     return application_of(request).rebalancer
 
@@ -125,4 +135,5 @@ Changes = Annotated[TopologyChanges, Depends(_changes)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
 Quarantined = Annotated[Quarantine, Depends(_quarantine)]
+Scrubbing = Annotated[ScrubWatch, Depends(_scrub_watch)]
 Rebalancing = Annotated[Rebalancer, Depends(_rebalancer)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -13,6 +14,8 @@ from reelstore.domain.server import ServerHealth, ServerState
 from reelstore.domain.video import VideoState
 from reelstore.services import servers as server_service
 from reelstore.services import video_requests as video_service
+from reelstore.services.scrub_progress import ScrubProgress
+from reelstore.services.status import ClusterStatus
 from reelstore.web.etags import content_etag, description_etag
 
 Item = TypeVar("Item")
@@ -221,6 +224,17 @@ class Totals(Document):
     open_files: int
 
 
+class Scrub(Document):
+    """How far the scrub is, which reads and hashes every shard within `scrub_seconds`."""
+
+    partitions_total: int
+    partitions_never: int = Field(description="Never scrubbed so far.")
+    partitions_due: int = Field(description="Not scrubbed within `scrub_seconds`: they are next.")
+    oldest_scrub_at: datetime | None = Field(description="Since then all but `partitions_never` were scrubbed.")
+    shards_verified: int = Field(description="Read and hashed since the cluster was founded.")
+    shards_verified_bytes: int
+
+
 class Health(Document):
     """How the cluster is."""
 
@@ -233,6 +247,12 @@ class Health(Document):
     used_bytes: int
     epoch: int
     totals: Totals
+    scrub: Scrub
+
+    @classmethod
+    def of(cls, status: ClusterStatus, scrub: ScrubProgress) -> Self:
+        """Describe the cluster's health."""
+        return cls.model_validate({**asdict(status), "scrub": asdict(scrub)})
 
 
 class Rebalance(Document):

@@ -36,6 +36,7 @@ from reelstore.repositories.interface.topology import (
     PolicyRepository,
     RingRecord,
     RingRepository,
+    ScrubTimes,
     ServerRepository,
 )
 from reelstore.repositories.interface.unit import (
@@ -75,6 +76,7 @@ __all__ = [
     "RebalanceControl",
     "RingRecord",
     "RingRepository",
+    "ScrubTimes",
     "ServerRepository",
     "Totals",
     "UnitOfWork",

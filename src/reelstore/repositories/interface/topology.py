@@ -54,6 +54,23 @@ class PartitionState:
 
 
 @dataclass(frozen=True, slots=True)
+class ScrubTimes:
+    """When a policy's partitions were last scrubbed.
+
+    Args:
+        partitions: how many there are.
+        never: how many of them never were.
+        due: how many were before the time asked about, or never.
+        oldest: the earliest time of those that ever were; None if none was.
+    """
+
+    partitions: int
+    never: int
+    due: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class RingRecord:
     """Say why and when an epoch began."""
 
@@ -169,6 +186,10 @@ class PartitionRepository(Protocol):
 
     async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
         """Record when these partitions were scrubbed."""
+        ...
+
+    async def scrub_times(self, policy: str, *, before: datetime) -> ScrubTimes:
+        """Sum up when the partitions of a policy were last scrubbed, and which of them before a time."""
         ...
 
 

@@ -11,7 +11,7 @@ from reelstore.domain.errors import Conflict, ServerNotFound
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.placement.ring import RingSet
-from reelstore.repositories.interface import PartitionState, RingRecord
+from reelstore.repositories.interface import PartitionState, RingRecord, ScrubTimes
 from reelstore.repositories.memory.tables import Tables
 
 
@@ -152,6 +152,13 @@ class InMemoryPartitions:
         """See `PartitionRepository.set_scrubbed`."""
         for index in sorted(set(indexes)):
             self._tables.partitions.put((policy, index), replace(self._known(policy, index), scrubbed_at=at))
+
+    async def scrub_times(self, policy: str, *, before: datetime) -> ScrubTimes:
+        """See `PartitionRepository.scrub_times`."""
+        found = [state.scrubbed_at for state in await self.list(policy)]
+        ever = [at for at in found if at is not None]
+        due = len(found) - sum(at >= before for at in ever)
+        return ScrubTimes(len(found), len(found) - len(ever), due, min(ever, default=None))
 
     def _known(self, policy: str, index: int) -> PartitionState:
         state = self._tables.partitions.get((policy, index))

@@ -13,7 +13,7 @@ from reelstore.domain.errors import Conflict, IntegrityViolation, ServerNotFound
 from reelstore.domain.policy import Policy, PolicyKind
 from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.placement.ring import RingSet
-from reelstore.repositories.interface import PartitionState, RingRecord
+from reelstore.repositories.interface import PartitionState, RingRecord, ScrubTimes
 from reelstore.repositories.sql.schema import partitions, policies, ring_head, rings, servers
 from reelstore.repositories.sql.session import Session
 
@@ -187,6 +187,16 @@ class SqlPartitions:
         """See `PartitionRepository.set_scrubbed`."""
         scrubbed = _EACH.values(scrubbed_at=at)
         await self._session.write(lambda connection: _change_each(connection, scrubbed, policy, indexes))
+
+    async def scrub_times(self, policy: str, *, before: datetime) -> ScrubTimes:
+        """See `PartitionRepository.scrub_times`."""
+        at = partitions.c.scrubbed_at
+        total, ever, recent = func.count(), func.count(at), func.count(at).filter(at >= before)
+        statement = select(total, ever, recent, func.min(at)).where(partitions.c.policy == policy)
+        count, scrubbed, lately, oldest = await self._session.read(
+            lambda connection: connection.execute(statement).one()
+        )
+        return ScrubTimes(count, count - scrubbed, count - lately, oldest)
 
 
 _EACH = update(partitions).where(

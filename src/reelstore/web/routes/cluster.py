@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from reelstore.web import schemas
-from reelstore.web.application import Rebalancing, Servers
+from reelstore.web.application import Rebalancing, Scrubbing, Servers
 from reelstore.web.openapi import problems
 
 router = APIRouter(prefix="/api/v1", tags=["cluster"])
@@ -30,6 +30,6 @@ async def describe_rebalance(rebalancing: Rebalancing) -> schemas.Rebalance:
     response_model=schemas.Health,
     responses=problems(),
 )
-async def describe_health(servers: Servers) -> schemas.Health:
+async def describe_health(servers: Servers, scrubbing: Scrubbing) -> schemas.Health:
     """Return the cluster's health, with reasons when it is not `ok`, and how much it keeps."""
-    return schemas.Health.model_validate(await servers.status())
+    return schemas.Health.of(await servers.status(), await scrubbing.progress())
