@@ -25,7 +25,9 @@ from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.events import EventLog
+from reelstore.services.eviction import Evictor
 from reelstore.services.expiry import expire_open_files
+from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
@@ -37,6 +39,8 @@ from reelstore.services.proving import ShardProver
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
+from reelstore.services.removal import Removals
+from reelstore.services.removal_evidence import RiskSurvey
 from reelstore.services.repair import Repairer
 from reelstore.services.retention import Retention
 from reelstore.services.scrub_progress import ScrubWatch
@@ -53,6 +57,8 @@ DATABASE_FILE = "metadata.sqlite"
 LOCK_FILE = "reelstore.lock"
 CLOCK_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
+REMOVAL_SECONDS = 5.0
+EVICTION_SECONDS = 5.0
 DRIVERS = Drivers(
     lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
     registry.default_zone,
@@ -81,6 +87,9 @@ class Application:
     servers: ServerManager
     changes: TopologyChanges
     monitor: Monitor
+    removals: Removals
+    forced_removal: ForcedRemoval
+    evictor: Evictor
     rebalancer: Rebalancer
     clock_guard: ClockGuard
     events: EventLog
@@ -151,6 +160,8 @@ def background_of(application: Application) -> Background:
     ]
     if settings.background:
         chores += [
+            Chore("removing emptied servers", REMOVAL_SECONDS, application.removals.step),
+            Chore("evicting silent servers", EVICTION_SECONDS, application.evictor.step),
             Chore("ending uploads", settings.expiry_seconds, application.expire),
             Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
             Chore("emptying the quarantine", FORGET_SECONDS, application.quarantine.expire),
@@ -208,6 +219,10 @@ async def assemble(
         schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
     )
     guard, events = ClockGuard(metadata), EventLog(metadata)
+    risks = RiskSurvey(metadata, topology, fleet, attention)
+    deletes = rebalancer.reconciler.deletes
+    removals = Removals(metadata, fleet, risks, deletes_stopped=lambda: deletes.stopped_because, follow=changes.follow)
+    evictor = Evictor(metadata, fleet, changes, guard, mode=settings.evict, after_seconds=settings.evict_after_seconds)
     return Application(
         settings=settings,
         metadata=metadata,
@@ -223,6 +238,9 @@ async def assemble(
         servers=ServerManager(metadata, topology, fleet, attention, changes),
         changes=changes,
         monitor=monitor,
+        removals=removals,
+        forced_removal=ForcedRemoval(metadata, fleet, changes, risks),
+        evictor=evictor,
         rebalancer=rebalancer,
         clock_guard=guard,
         events=events,

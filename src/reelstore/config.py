@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from reelstore.domain.errors import ConfigurationError
 from reelstore.domain.policy import CHUNK_SIZE_BYTES_DEFAULT, CHUNK_SIZE_BYTES_MAX, CHUNK_SIZE_BYTES_MIN, COPIES_MAX
+from reelstore.domain.server import Eviction
 
 MIB = 1024 * 1024
 SECONDS_MAX = 366 * 86_400.0
@@ -89,6 +90,13 @@ class Settings(BaseSettings):
     probe_misses: Annotated[
         int, Field(ge=1, le=1000, description="Probes in a row without an answer that make a server unreachable.")
     ] = 3
+    evict: Annotated[
+        Eviction,
+        Field(description="Whether servers that are silent for long leave the ring: `auto` is on from three zones."),
+    ] = Eviction.AUTO
+    evict_after_seconds: Annotated[
+        Seconds, Field(description="How long a server must have been silent before it is evicted.")
+    ] = 1800.0
     expiry_seconds: Annotated[Seconds, Field(description="How often ended uploads are looked for.")] = 5.0
     survey_seconds: Annotated[
         Seconds, Field(description="The rest between two surveys, each of which lists every server.")

@@ -24,7 +24,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class FleetMember:
-    """One server as this process sees it: its driver, and whether it answered lately."""
+    """One server as this process sees it: its driver, and whether it answered lately.
+
+    `obstacles` are what is still between a drain and its end: none when a listing proved that the server is empty,
+    and None when nobody has looked. `not_evicted` is why a server that is silent for long is not evicted.
+    """
 
     server: Server
     driver: StorageServer
@@ -33,11 +37,18 @@ class FleetMember:
     failure: ServerUnavailable | None = None
     latency_seconds: float = 0.0
     free_bytes: int | None = None
+    obstacles: tuple[str, ...] | None = None
+    not_evicted: str | None = None
 
     @property
     def is_up(self) -> bool:
         """Return whether the last call that counts succeeded."""
         return self.problem is None
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether a listing proved that nothing needs what is there, after a drain."""
+        return self.server.state is ServerState.DRAINING and self.obstacles == ()
 
     @property
     def is_refused(self) -> bool:
@@ -135,6 +146,8 @@ class Fleet:
             else:
                 if isinstance(member.driver, Resizable) and server.capacity_bytes != member.server.capacity_bytes:
                     member.driver.resize(server.capacity_bytes)
+                if server.state is not member.server.state:
+                    member.obstacles = None
                 member.server = replace(
                     server, used_bytes=member.server.used_bytes if member.is_up else server.used_bytes
                 )

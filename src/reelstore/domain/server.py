@@ -30,6 +30,14 @@ class ServerHealth(StrEnum):
     UNREACHABLE = "unreachable"
 
 
+class Eviction(StrEnum):
+    """When a server that is silent for long leaves the ring by itself: `auto` is on from three zones."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """A registered storage server.
