@@ -204,10 +204,7 @@ async def assemble(
     places = Places(drivers if settings.memory else _durable(drivers), fleet)
     changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
     monitor = Monitor(metadata, topology, fleet, attention, follow=changes.follow, misses_max=settings.probe_misses)
-    try:
-        await monitor.probe_all()
-    except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
-        log.warning("starting on a full volume: %s", error)
+    await _first_probe(monitor)
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
@@ -220,9 +217,6 @@ async def assemble(
     )
     guard, events = ClockGuard(metadata), EventLog(metadata)
     risks = RiskSurvey(metadata, topology, fleet, attention)
-    deletes = rebalancer.reconciler.deletes
-    removals = Removals(metadata, fleet, risks, deletes_stopped=lambda: deletes.stopped_because, follow=changes.follow)
-    evictor = Evictor(metadata, fleet, changes, guard, mode=settings.evict, after_seconds=settings.evict_after_seconds)
     return Application(
         settings=settings,
         metadata=metadata,
@@ -238,15 +232,35 @@ async def assemble(
         servers=ServerManager(metadata, topology, fleet, attention, changes),
         changes=changes,
         monitor=monitor,
-        removals=removals,
+        removals=_removals(metadata, fleet, risks, changes, rebalancer),
         forced_removal=ForcedRemoval(metadata, fleet, changes, risks),
-        evictor=evictor,
+        evictor=_evictor(settings, metadata, fleet, changes, guard),
         rebalancer=rebalancer,
         clock_guard=guard,
         events=events,
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
     )
+
+
+async def _first_probe(monitor: Monitor) -> None:
+    try:
+        await monitor.probe_all()
+    except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
+        log.warning("starting on a full volume: %s", error)
+
+
+def _removals(
+    metadata: Metadata, fleet: Fleet, risks: RiskSurvey, changes: TopologyChanges, rebalancer: Rebalancer
+) -> Removals:
+    deletes = rebalancer.reconciler.deletes
+    return Removals(metadata, fleet, risks, deletes_stopped=lambda: deletes.stopped_because, follow=changes.follow)
+
+
+def _evictor(
+    settings: Settings, metadata: Metadata, fleet: Fleet, changes: TopologyChanges, guard: ClockGuard
+) -> Evictor:
+    return Evictor(metadata, fleet, changes, guard, mode=settings.evict, after_seconds=settings.evict_after_seconds)
 
 
 def _durable(drivers: Drivers) -> Drivers:

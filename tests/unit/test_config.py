@@ -111,6 +111,8 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("put_timeout_seconds", [0.001], [0, -1]),
     ("get_timeout_seconds", [0.001], [0, -1]),
     ("probe_seconds", [0.001], [0, -1]),
+    ("evict", ["auto", "on", "off"], ["yes", ""]),
+    ("evict_after_seconds", [0.001], [0, -1]),
     ("probe_misses", [1, 1000], [0, 1001]),
     ("expiry_seconds", [0.001], [0, -1]),
     ("survey_seconds", [0.001], [0, -1]),
