@@ -71,12 +71,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """
 
     _ready: list[asyncio.Handle]
-    _scheduled: list[asyncio.TimerHandle]
     _stopping: bool
 
     def __init__(self, rng: random.Random, *, started: float = 1e6) -> None:
         super().__init__()
         self._ready = []
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers_made = 0
         self._draw = rng.random
         self._now = started
         self._tasks_made = 0
@@ -124,19 +125,25 @@ class VirtualLoop(asyncio.BaseEventLoop):
         if not handle._cancelled:
             handle._run()
 
+    def call_at(  # type: ignore[override] # wider
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_made += 1
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
+        return timer
+
     def _let_time_pass(self) -> None:
-        scheduled = self._scheduled
-        while scheduled and scheduled[0]._cancelled:
-            heapq.heappop(scheduled)._scheduled = False  # type: ignore[attr-defined] # the same
-        if not scheduled:
+        timers = self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not timers:
             raise StuckError("everything waits, and nothing will ever come")
-        if scheduled[0].when() > self._now:
-            self._now = scheduled[0].when()
+        if timers[0][0] > self._now:
+            self._now = timers[0][0]
             self._steps_here = 0
-        while scheduled and scheduled[0].when() <= self._now:
-            handle = heapq.heappop(scheduled)
-            handle._scheduled = False  # type: ignore[attr-defined] # the same
-            self._ready.append(handle)
+        while timers and timers[0][0] <= self._now:
+            self._ready.append(heapq.heappop(timers)[2])
 
     def _write_to_self(self) -> None:
         """There is no other thread to be woken by."""
@@ -191,6 +198,7 @@ def _close(loop: VirtualLoop) -> None:
         for task in tasks:
             _end(task)
         loop._ready.clear()
+        loop._timers.clear()
         loop.close()
         loop.buried.clear()
 
