@@ -149,6 +149,28 @@ async def test_a_server_that_comes_back_is_looked_at_whole_before_the_next_surve
         assert await gateway.read(video.id) == many_chunks()
 
 
+async def test_a_server_that_comes_back_while_another_process_splits_the_partitions_unsettles_all_of_them() -> None:
+    async with a_world() as world:
+        gateway, other = await world.process(), await world.process()
+        await gateway.store(many_chunks())
+        await gateway.settle()
+        await other.catch_up()
+        other.server("disk2").down = True
+        await other.probe()
+        other.server("disk2").down = False
+        before = [state.version for state in await gateway.states()]
+
+        async def split_and_settle() -> None:
+            await gateway.app.changes.split()
+            await gateway.settle()
+            assert await gateway.unsettled() == []
+
+        other.hooks.before_unit(split_and_settle)
+        await other.probe()
+        assert len(before) == 4
+        assert await gateway.unsettled() == list(range(8))
+
+
 async def test_a_shard_that_vanished_unseen_is_put_again() -> None:
     async with a_world() as world:
         gateway = await world.process()

@@ -49,7 +49,8 @@ async def present_layout(uow: UnitOfWork) -> Layout:
         for epoch in np.unique(epochs).tolist():
             if epoch not in older:
                 older[epoch] = await _ring_set(uow, epoch)
-        effective[policy] = effective_ring(ring, {epoch: rings.rings[policy] for epoch, rings in older.items()}, epochs)
+        tables = {epoch: rings.rings[policy] for epoch, rings in older.items() if policy in rings.rings}
+        effective[policy] = effective_ring(ring, tables, epochs)
     return Layout(newest, effective)
 
 

@@ -212,9 +212,19 @@ class Monitor:
 
 
 async def _unsettle(uow: UnitOfWork, topology: Topology, number: int) -> None:
-    """Raise the version of every partition in whose newest or older row the server is."""
+    """Raise the version of every partition in whose newest or older row the server is.
+
+    Of every partition there is, where another process has begun an epoch that this one does not know yet: rows, and
+    even the numbers of partitions, may be others by now.
+    """
+    if await uow.rings.head() != topology.epoch:
+        for each in await uow.policies.list():
+            states = await uow.partitions.list(each.name)
+            await uow.partitions.raise_versions(each.name, [state.index for state in states])
+        return
     for policy in topology.policies:
-        rings = [topology.ring(policy)] + [older.rings[policy] for older in topology.older.values()]
+        rings = [topology.ring(policy)]
+        rings += [older.rings[policy] for older in topology.older.values() if policy in older.rings]
         rows = np.flatnonzero(np.any([np.any(ring.slots == number, axis=1) for ring in rings], axis=0))
         await uow.partitions.raise_versions(policy, rows.tolist())
 
