@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.redundancy import redundancy_of
 from reelstore.domain.change import Plan, ServerChange
 from reelstore.domain.counter import Counter
+from reelstore.domain.errors import StorageError
 from reelstore.domain.server import Server
 from reelstore.placement.builder import DrawTenures, widened
 from reelstore.placement.ring import RingSet
@@ -21,6 +23,8 @@ from reelstore.services.epochs import Layout, next_ring_sets, present_layout
 from reelstore.services.plan_warnings import Surroundings, plan_warnings
 from reelstore.services.planning import PolicyTables, cost, expected_rate
 from reelstore.services.server_changes import changed_servers
+
+USAGE_SECONDS = 5.0
 
 CountedBytes = Mapping[str, NDArray[np.int64]]
 """Bytes of one copy in each partition, by policy."""
@@ -64,6 +68,19 @@ def as_seen(servers: Sequence[Server], fleet: Fleet) -> tuple[Server, ...]:
             replace(server, used_bytes=member.server.used_bytes) if member is not None and member.is_up else server
         )
     return tuple(seen)
+
+
+async def measure(fleet: Fleet) -> None:
+    """Ask the servers that answer how full they are now: what the last probe saw may be half a minute old."""
+
+    async def ask(member: FleetMember) -> None:
+        with suppress(StorageError, TimeoutError):  # the probe says what is wrong; what it saw last stands
+            async with asyncio.timeout(USAGE_SECONDS):
+                usage = await member.driver.usage()
+            member.server = replace(member.server, used_bytes=usage.used_bytes)
+            member.free_bytes = usage.free_bytes
+
+    await asyncio.gather(*(ask(member) for member in fleet if member.is_up))
 
 
 def surroundings(fleet: Fleet, disks: Mapping[str, str]) -> Surroundings:

@@ -18,7 +18,7 @@ from reelstore.placement.ring import RingSet
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
 from reelstore.services.epochs import begin_epochs, draw_tenures, present_layout, pretend_tenures, split_layout
-from reelstore.services.estimating import CountedBytes, Estimate, Intent, estimate
+from reelstore.services.estimating import CountedBytes, Estimate, Intent, estimate, measure
 from reelstore.services.lookup import SHOWN_LENGTH_MAX
 from reelstore.services.places import Claimed, Places
 from reelstore.services.plan_documents import kept, plan_of
@@ -133,6 +133,7 @@ class TopologyChanges:
         answering = [member.server.url for member in self._fleet if member.is_up]
         added = [change.url for change in intent.changes if change.url is not None]
         disks = await self._places.disks([*answering, *added])
+        await measure(self._fleet)
         async with self._metadata.snapshot() as view:
             found = await estimate(view, intent, self._fleet, disks=disks, draw=pretend_tenures)
         order = _Order(intent, None, accept_warnings=False, disks=disks, counted=found.counted, also=None)

@@ -183,7 +183,9 @@ async def test_what_is_warned_of_only_since_it_was_planned_must_be_accepted_too(
     await cluster.settle()
     plan = await cluster.app.changes.plan([ServerChange(DRAIN, "disk1")])
     assert not any(warning.needs_acceptance for warning in plan.warnings)
-    cluster.member("disk2").free_bytes = 0
+    inner = cluster.server("disk2").inner
+    assert isinstance(inner, MemoryServer)
+    inner.resize((await inner.usage()).used_bytes)
     with pytest.raises(WarningsNotAccepted, match="disk2"):
         await cluster.app.changes.apply(plan.id)
     await assert_untouched(cluster)

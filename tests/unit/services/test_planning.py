@@ -22,6 +22,7 @@ from reelstore.domain.event import EventKind
 from reelstore.domain.server import ServerState
 from reelstore.repositories.interface import RebalanceControl
 from reelstore.services.planning import ASSUMED_BYTES_PER_SECOND
+from reelstore.storage.memory import MemoryServer
 from tests.cluster import CHUNK, Cluster, content, memory_cluster
 
 ADD, UPDATE, DRAIN = ChangeAction.ADD, ChangeAction.UPDATE, ChangeAction.DRAIN
@@ -64,7 +65,6 @@ async def test_the_bytes_of_each_pair_are_those_that_settling_then_moves() -> No
     async with memory_cluster(servers=4, partition_bits=5) as cluster:
         await cluster.store(content(40 * CHUNK))
         await cluster.settle()
-        await cluster.probe()
         before = await used(cluster)
         plan = await cluster.app.changes.plan([added("disk5"), ServerChange(DRAIN, "disk1")])
         assert {server.name: server.used_bytes_before for server in plan.servers} == before | {"disk5": 0}
@@ -211,7 +211,9 @@ async def test_relief_for_a_full_server_needs_no_acceptance() -> None:
 async def test_a_disk_with_less_room_than_its_capacity_says_is_overfull(cluster: Cluster) -> None:
     await cluster.store(content(30 * CHUNK))
     await cluster.settle()
-    cluster.member("disk2").free_bytes = CHUNK
+    inner = cluster.server("disk2").inner
+    assert isinstance(inner, MemoryServer)
+    inner.resize((await inner.usage()).used_bytes + CHUNK)
     drain = await cluster.app.changes.plan([ServerChange(DRAIN, "disk1")])
     (overfull,) = [warning for warning in drain.warnings if warning.kind is PlanWarningKind.OVERFULL]
     assert overfull.servers == ("disk2",)

@@ -1,0 +1,181 @@
+"""Changing the servers from the command line: a plan is shown, somebody decides, and what comes next is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner, Result
+
+from reelstore.cli.app import app
+from reelstore.cli.exit_codes import ExitCode
+from tests.integration.cli_process import Served, lines, on_terminal, served
+
+Reelstore = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with served("--memory", env={"REELSTORE_PARTITION_BITS": "4", "REELSTORE_BACKGROUND": "false"}) as server:
+        httpx.post(f"{server.url}/api/v1/videos", params={"name": "a.mp4"}, content=os.urandom(3_000_000))
+        yield server
+
+
+@pytest.fixture
+def reelstore(server: Served, monkeypatch: pytest.MonkeyPatch) -> Reelstore:
+    """Run a command in this process; nobody is there to be asked."""
+    monkeypatch.setenv("REELSTORE_URL", server.url)
+    return lambda *arguments: CliRunner().invoke(app, [str(word) for word in arguments])
+
+
+def epoch(server: Served) -> int:
+    return int(httpx.get(f"{server.url}/api/v1/ring").json()["epoch"])
+
+
+def state(server: Served, name: str) -> str:
+    return str(httpx.get(f"{server.url}/api/v1/servers/{name}").json()["state"])
+
+
+def document(result: Result) -> Any:
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_a_plan_is_shown_as_tables_applied_listed_and_reverted(reelstore: Reelstore, server: Served) -> None:
+    began = epoch(server)
+    planned = reelstore(
+        "ring", "plan", "--add", "extra=memory:", "--set", "extra:zone=attic", "--set", "extra:capacity=8GiB",
+        "--drain", "disk1",
+    )  # fmt: skip
+    assert planned.exit_code == 0, planned.stderr
+    shown = planned.stdout
+    (plan,) = re.findall(r"^plan +([0-9a-f]{32})$", shown, re.MULTILINE)
+    assert re.search(r"^does +drain server disk1, add server extra$", shown, re.MULTILINE)
+    assert re.search(r"^moves +[\d.]+ [KM]iB", shown, re.MULTILINE)
+    assert re.search(r"^takes +about .* at an assumed 50 MB/s$", shown, re.MULTILINE)
+    assert re.search(r"^disk1 +extra +[\d.]+ [KM]iB$", shown, re.MULTILINE)
+    assert re.search(r"^disk1 +draining +.*> 0.0 %  memory$", shown, re.MULTILINE)
+    assert re.search(r"^extra +active +0 B \(0%\) .* 8.00 GiB +0.0 % > [\d.]+ %  attic$", shown, re.MULTILINE)
+    assert re.search(r"^attic +0 +\d+ +[\d.]+ [KM]iB$", shown, re.MULTILINE)
+    assert "warning: copies of one chunk may lie on one disk" in shown
+    assert lines(planned.stderr) == [f"nothing is changed yet; 'reelstore ring apply {plan}' applies it"]
+    assert epoch(server) == began
+
+    applied = reelstore("ring", "apply", plan, "--yes")
+    assert lines(applied.stdout)[-1] == f"applied: epoch {began + 1}, drain server disk1, add server extra"
+    assert "'reelstore rebalance status --watch' follows the moves" in applied.stderr
+    assert state(server, "disk1") == "draining"
+
+    again = reelstore("ring", "apply", plan, "--yes")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert f"applied already: it began epoch {began + 1}" in again.stderr
+
+    listed = reelstore("ring", "plans").stdout
+    assert re.search(rf"^{plan} .* +{began} +{began + 1} +[\d.]+ [KM]iB  drain server disk1", listed, re.MULTILINE)
+
+    reverted = reelstore("ring", "revert", "--yes")
+    assert reverted.exit_code == 0, reverted.stderr
+    assert re.search(r"^moves +nothing$", reverted.stdout, re.MULTILINE)
+    assert "nothing has to move" in reverted.stderr
+    assert (state(server, "disk1"), state(server, "extra")) == ("active", "draining")
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "after"),
+    [
+        (("set", "disk2", "--zone", "cellar", "--capacity", "5GiB"), "disk2", "active"),
+        (("drain", "disk3"), "disk3", "draining"),
+        (("activate", "disk3"), "disk3", "active"),
+    ],
+)
+def test_one_server_is_changed_in_one_command(
+    reelstore: Reelstore, server: Served, command: tuple[str, ...], name: str, after: str
+) -> None:
+    began = epoch(server)
+    plan = document(reelstore("server", *command, "--yes", "--json"))
+    assert (plan["applied_epoch"], state(server, name)) == (began + 1, after)
+    assert document(reelstore("ring", "plans", "--limit", "1", "--json"))["items"] == [plan]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("server", "add", "more", "memory:"),
+        ("server", "drain", "disk1"),
+        ("server", "drain", "disk1", "--json"),
+        ("ring", "revert"),
+        ("ring", "apply", "0" * 32),
+    ],
+)
+def test_without_anybody_to_ask_nothing_is_changed_or_even_planned(
+    reelstore: Reelstore, server: Served, command: tuple[str, ...]
+) -> None:
+    before = epoch(server), document(reelstore("ring", "plans", "--json"))
+    refused = reelstore(*command)
+    assert (refused.exit_code, refused.stdout) == (ExitCode.WRONG_USE, "")
+    assert "add --yes" in refused.stderr
+    assert before == (epoch(server), document(reelstore("ring", "plans", "--json")))
+
+
+@pytest.mark.parametrize(("typed", "code", "changed"), [(b"n\n", 1, False), (b"\x03", 130, False), (b"y\n", 0, True)])
+def test_on_a_terminal_the_plan_is_shown_and_asked_for(server: Served, typed: bytes, code: int, changed: bool) -> None:
+    began = epoch(server)
+    ended, shown = on_terminal(
+        "server", "add", f"asked-{code}", "memory:", prompt="[y/N]", typed=typed, env={"REELSTORE_URL": server.url}
+    )
+    assert f"does   add server asked-{code}" in shown
+    assert "Apply it? [y/N]" in shown
+    assert (ended, epoch(server)) == (code, began + changed)
+    if code == 1:
+        assert re.search(r"nothing was changed; 'reelstore ring apply [0-9a-f]{32}' applies it later", shown)
+
+
+def test_what_must_be_accepted_is_refused_to_scripts_and_asked_of_people() -> None:
+    with served("--memory", env={"REELSTORE_FIRST_SERVERS": "2", "REELSTORE_PARTITION_BITS": "4"}) as small:
+        runner = CliRunner(env={"REELSTORE_URL": small.url})
+        refused = runner.invoke(app, ["server", "drain", "disk1", "--yes"])
+        assert refused.exit_code == ExitCode.FAILED
+        assert "must be accepted: policy default = replicated(2): 1 of 2 shards" in refused.stdout
+        assert re.search(r"not applied: .*'reelstore ring apply [0-9a-f]{32} --accept-warnings'", refused.stderr)
+        assert epoch(small) == 1
+        ended, shown = on_terminal(
+            "server", "drain", "disk1", prompt="[y/N]", typed=b"y\n", env={"REELSTORE_URL": small.url}
+        )
+        assert "Apply it in spite of what must be accepted? [y/N]" in shown
+        assert (ended, epoch(small)) == (0, 2)
+        accepted = runner.invoke(app, ["ring", "revert", "--yes", "--accept-warnings"])
+        assert (accepted.exit_code, state(small, "disk1")) == (0, "active")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("plan",), ExitCode.WRONG_USE, "say what to plan"),
+        (("plan", "--add", "extra"), ExitCode.WRONG_USE, "write NAME=URL"),
+        (("plan", "--add", "=memory:"), ExitCode.WRONG_USE, "write NAME=URL"),
+        (("plan", "--set", "disk1"), ExitCode.WRONG_USE, "write NAME:capacity=SIZE"),
+        (("plan", "--set", "disk1:colour=red"), ExitCode.WRONG_USE, "write NAME:capacity=SIZE"),
+        (("plan", "--set", "disk1:capacity=much"), ExitCode.WRONG_USE, "is not a size"),
+        (("plan", "--set", ":zone=x"), ExitCode.WRONG_USE, "write NAME:capacity=SIZE"),
+        (("plan", "--drain", "disk1", "--remove", "disk1"), ExitCode.WRONG_USE, "named twice"),
+        (("plan", "--drain", "absent"), ExitCode.NOT_FOUND, "no server 'absent'"),
+        (("plan", "--activate", "disk1"), ExitCode.FAILED, "active already"),
+        (("apply", "nonsense", "--yes"), ExitCode.NOT_FOUND, "no plan 'nonsense'"),
+        (("apply", "", "--yes"), ExitCode.WRONG_USE, "must not be empty"),
+        (("revert", "--to", "99", "--yes"), ExitCode.FAILED, "no epoch 99"),
+    ],
+)
+def test_a_mistake_is_named(reelstore: Reelstore, arguments: tuple[str, ...], code: ExitCode, words: str) -> None:
+    result = reelstore("ring", *arguments)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert words in result.stderr
+
+
+def test_a_set_that_sets_nothing_is_a_mistake(reelstore: Reelstore) -> None:
+    result = reelstore("server", "set", "disk1", "--yes")
+    assert (result.exit_code, "say what to set" in result.stderr) == (ExitCode.WRONG_USE, True)
