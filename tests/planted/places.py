@@ -8,6 +8,8 @@ COLLECTING = "tests/protocol/test_collecting.py"
 SYNCED = "tests/protocol/test_synced.py"
 MISSES = "tests/protocol/test_misses.py"
 REPAIR = "tests/protocol/test_repair.py"
+LAST_GOOD = "tests/protocol/test_last_good_copy.py"
+VERIFYING = "tests/unit/services/test_verifying.py"
 DURABILITY = "tests/integration/test_directory_durability.py"
 DOWNLOADS = "tests/unit/web/test_content.py"
 

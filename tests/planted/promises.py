@@ -4,7 +4,19 @@
 from __future__ import annotations
 
 from tests.planted.bug import bug
-from tests.planted.places import COMMITTING, DOWNLOADS, DURABILITY, FETCHING, MISSES, UPLOADS, VIDEOS, WRITING
+from tests.planted.places import (
+    COMMITTING,
+    DOWNLOADS,
+    DURABILITY,
+    FETCHING,
+    LAST_GOOD,
+    MISSES,
+    REBALANCE,
+    UPLOADS,
+    VERIFYING,
+    VIDEOS,
+    WRITING,
+)
 
 PROMISES = (
     bug(
@@ -17,7 +29,33 @@ PROMISES = (
         "fsync of the folder is forgotten",
         "promise 1",
         f"{DURABILITY}::test_a_put_syncs_the_file_then_renames_then_syncs_the_folder_and_its_new_parents",
-        ("storage/directory/shard_files.py", "            os.fsync(folder)\n", ""),
+        (
+            "storage/directory/shard_files.py",
+            "                    raise\n            os.fsync(folder)\n",
+            "                    raise\n",
+        ),
+    ),
+    bug(
+        "fsync of the folder is forgotten in an adoption",
+        "promise 1",
+        f"{DURABILITY}::test_an_adoption_syncs_the_bytes_then_renames_a_link_to_them_then_syncs_the_folder",
+        (
+            "storage/directory/shard_files.py",
+            "            os.fsync(folder)\n        return True\n",
+            "        return True\n",
+        ),
+    ),
+    bug(
+        "a bad shard is forgotten when a listing shows nothing wrong",
+        "9 nothing that may be the last shard is removed",
+        f"{LAST_GOOD}::test_a_chunk_that_is_bad_on_all_servers_stays_lost_in_every_later_survey_until_a_good_copy_comes",
+        (REBALANCE, "                or shard.name in self._bad\n", ""),
+    ),
+    bug(
+        "verification believes a miss while the ring changes",
+        "8 a miss is final only when nothing moved",
+        f"{VERIFYING}::test_what_has_not_moved_yet_is_no_problem_and_told_apart",
+        ("services/proving.py", "if proof.state is ShardState.GOOD or standing.is_settled:", "if True:"),
     ),
     bug(
         "what was read is not verified",

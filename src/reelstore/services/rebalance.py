@@ -162,6 +162,7 @@ class Reconciler:
             elif (
                 verify is Verify.ALL
                 or shard.chunk.id in losing_a_copy
+                or shard.name in self._bad
                 or self._verified.is_due(state, shard.seat.server, shard.entry)
             ):
                 await self._pace.wait(shard.entry.size_bytes)

@@ -234,6 +234,18 @@ async def test_a_copy_on_a_stand_in_counts_until_its_primary_has_it(cluster: Clu
     assert (found.shards_ok, found.shards_moving) == (24, 0)
 
 
+async def test_a_lost_chunk_is_told_each_time_and_does_not_keep_the_background_busy(cluster: Cluster) -> None:
+    await cluster.store(content(CHUNK))
+    (chunk,) = await cluster.chunks()
+    for server, name in await cluster.row(chunk):
+        await cluster.server(server).flip(name)
+    assert (await whole(cluster)).shards_ok == 0
+    assert len(cluster.app.attention)
+    await cluster.settle()
+    assert {problem.problem for problem in (await whole(cluster)).problems} == {"corrupt"}
+    assert not len(cluster.app.attention)
+
+
 async def test_a_video_that_is_purged_meanwhile_is_not_missed(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
