@@ -37,6 +37,7 @@ class ChunkCache:
         task = self._running.get(chunk.id)
         if task is None:
             task = asyncio.create_task(self._run(key, chunk))
+            task.add_done_callback(_note_end)
             self._running[chunk.id] = task
         return await asyncio.shield(task)
 
@@ -66,3 +67,9 @@ class ChunkCache:
         await asyncio.gather(*running, return_exceptions=True)
         self._kept.clear()
         self._kept_bytes = 0
+
+
+def _note_end(task: asyncio.Task[ByteString]) -> None:
+    """Take note of an error that nobody waits for any more, or asyncio would log it as forgotten."""
+    if not task.cancelled():
+        task.exception()

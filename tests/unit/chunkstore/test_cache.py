@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -141,6 +142,22 @@ async def test_two_rows_of_the_same_bytes_that_are_read_at_once_are_kept_once() 
     cache = ChunkCache(Source().fetch, limit_bytes=100)
     await asyncio.gather(*(cache.get(chunk(1, chunk_id=row)) for row in ("a", "b")))
     assert cache._kept_bytes == 10
+
+
+async def test_a_fetch_that_fails_when_all_who_waited_have_left_is_nobodys_alarm() -> None:
+    source = Source()
+    source.gate, source.error = asyncio.Event(), ChunkUnavailable("down", digest="")
+    cache = ChunkCache(source.fetch, limit_bytes=100)
+    alarms: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: alarms.append(context))
+    waiting = asyncio.create_task(cache.get(chunk(1)))
+    await turns()
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    source.gate.set()
+    await turns()
+    gc.collect()
+    assert alarms == []
 
 
 async def test_closing_stops_what_is_under_way_and_forgets_the_rest() -> None:
