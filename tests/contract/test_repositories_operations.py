@@ -165,3 +165,11 @@ async def test_a_snapshot_changes_none_of_them(metadata: Metadata) -> None:
             await seen.counters.add({Counter.SHARDS_MOVED: 1})
         with pytest.raises(RuntimeError):
             await seen.usage.add([UsageSample("a", NOW, 1, 2)])
+
+
+async def test_samples_of_given_moments_are_forgotten_and_no_others(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await uow.usage.add([UsageSample(name, later(second), 1, 2) for second in range(4) for name in ("a", "b")])
+        assert await uow.usage.drop([later(1), later(3), later(3), later(1.5)]) == 4
+        assert await uow.usage.drop([]) == 0
+        assert [sample.at for sample in await uow.usage.since(NOW)] == [NOW, NOW, later(2), later(2)]

@@ -64,6 +64,8 @@ def prove(gateway: LiveGateway, operation: Any, mode: GenerationMode) -> None:
                 video = client.post("/api/v1/videos?name=a.mp4", content=b"content").json()
             real = {"video_id": video["id"], "name": "disk1", "slug": "video-not-found"}
             case.path_parameters = {name: real[name] for name in case.path_parameters}
+        if operation.path == "/api/v1/events":  # a stream has no end: tests of its own read it
+            case.headers["accept"] = "application/json"
         case.call_and_validate(base_url=gateway.url, checks=CHECKS)
 
     conforms()

@@ -7,7 +7,9 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, FastAPI, Request
 
+from reelstore.services.events import EventLog
 from reelstore.services.inspection import VideoInspector
+from reelstore.services.live_feed import LiveFeed
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.scrub_progress import ScrubWatch
@@ -79,6 +81,16 @@ class Application(Protocol):
         """Follow the rebalancing."""
         ...
 
+    @property
+    def events(self) -> EventLog:
+        """Read what happened."""
+        ...
+
+    @property
+    def feed(self) -> LiveFeed:
+        """Follow what happens."""
+        ...
+
     async def ready(self) -> tuple[bool, str]:
         """Return whether requests can be served, and if not, why."""
         ...
@@ -129,6 +141,14 @@ async def _rebalancer(request: Request) -> Rebalancer:
     return application_of(request).rebalancer
 
 
+async def _events(request: Request) -> EventLog:
+    return application_of(request).events
+
+
+async def _feed(request: Request) -> LiveFeed:
+    return application_of(request).feed
+
+
 Videos = Annotated[VideoService, Depends(_videos)]
 Servers = Annotated[ServerManager, Depends(_servers)]
 Changes = Annotated[TopologyChanges, Depends(_changes)]
@@ -137,3 +157,5 @@ Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
 Quarantined = Annotated[Quarantine, Depends(_quarantine)]
 Scrubbing = Annotated[ScrubWatch, Depends(_scrub_watch)]
 Rebalancing = Annotated[Rebalancer, Depends(_rebalancer)]
+Events = Annotated[EventLog, Depends(_events)]
+Feed = Annotated[LiveFeed, Depends(_feed)]

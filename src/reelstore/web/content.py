@@ -46,9 +46,9 @@ class StreamedContent(Response):
     nothing for `idle_timeout_seconds`; the server then closes the connection.
 
     Args:
-        pieces: of the body; together exactly as long as the header `content-length` says.
+        pieces: of the body; together exactly as long as the header `content-length` says, if there is one.
         status_code: 200 or 206.
-        headers: with `content-length` and `content-type`.
+        headers: with `content-type`, and `content-length` unless nobody knows the end.
         idle_timeout_seconds: how long the client may leave a piece untaken.
     """
 
@@ -61,6 +61,8 @@ class StreamedContent(Response):
         idle_timeout_seconds: float = SEND_IDLE_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__(status_code=status_code, headers=headers)
+        if "content-length" not in headers:
+            del self.headers["content-length"]  # Starlette's, of no body at all
         self._pieces = pieces
         self._idle_timeout_seconds = idle_timeout_seconds
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from asyncio import TimerHandle
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,7 @@ from reelstore.web.limits import (
     REQUEST_HEAD_BYTES_MAX,
     SHUTDOWN_TIMEOUT_SECONDS,
 )
-from reelstore.web.middleware.envelope import CLOSING, CUT
+from reelstore.web.middleware.envelope import CLOSING, CUT, ENDING
 from reelstore.web.problems import MEDIA_TYPE, describe
 
 BACKLOG = 2048
@@ -85,6 +86,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     _too_large = False
     _head_timer: TimerHandle | None = None
     _linger_timer: TimerHandle | None = None
+    _at_the_end: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Begin to wait for a request."""
@@ -97,6 +99,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._linger_timer is not None:
             self._linger_timer.cancel()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Begin to end: the answer in progress goes on to its end, and one without an end is told to have one."""
+        if self._at_the_end is not None:
+            self._at_the_end()
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Count bytes that bring the parser no step further: they are the middle of something long."""
@@ -113,7 +121,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count and to wait."""
         super().on_message_begin()
-        extensions: dict[str, Any] = {CUT: self._cut, CLOSING: self.transport.is_closing}
+        extensions: dict[str, Any] = {
+            CUT: self._cut,
+            CLOSING: self.transport.is_closing,
+            ENDING: self._call_at_the_end,
+        }
         self.scope["extensions"] = extensions
         self._steps += 1
         self._parsed_bytes = 0
@@ -165,6 +177,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._parsed_bytes > REQUEST_HEAD_BYTES_MAX:
             self._too_large = True
             raise ValueError("head too large")  # ends the parsing: uvicorn calls send_400_response
+
+    def _call_at_the_end(self, call: Callable[[], None]) -> None:
+        self._at_the_end = call
 
     def _cut(self, *, at_once: bool) -> None:
         """Close the connection; a client that does not even take what was sent is not waited for without end."""

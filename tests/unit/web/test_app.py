@@ -29,7 +29,8 @@ async def test_there_is_a_page_for_people_at_the_root_and_an_index_for_programs(
         assert (await gateway.http.get(path)).status_code == 200, path
     for name, path in (await gateway.http.get("/api/v1")).json().items():
         if name not in {"name", "version"}:
-            assert (await gateway.http.get(path)).status_code == 200, path
+            answer = await gateway.http.get(path, headers={"accept": "application/json"})
+            assert answer.status_code == 200, path
 
 
 async def test_a_living_gateway_is_ready(gateway: Gateway) -> None:

@@ -29,6 +29,12 @@ It is called with `at_once`: whether without waiting for the client to take what
 CLOSING = "reelstore.closing"
 """The key, among the same, of what says whether the connection is closed or closing already."""
 
+ENDING = "reelstore.ending"
+"""The key, among the same, of what takes a function to be called when the server begins to end.
+
+It is for answers that have no end of their own.
+"""
+
 SECURITY_HEADERS: tuple[tuple[bytes, bytes], ...] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

@@ -69,6 +69,7 @@ async def describe_api() -> dict[str, str]:
         "ring": "/api/v1/ring",
         "rebalance": "/api/v1/rebalance",
         "health": "/api/v1/health",
+        "events": "/api/v1/events",
     }
 
 
