@@ -154,6 +154,7 @@ async def test_a_fetch_that_fails_when_all_who_waited_have_left_is_nobodys_alarm
     await turns()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+    del waiting
     source.gate.set()
     await turns()
     gc.collect()
