@@ -191,8 +191,8 @@ async def assemble(
     policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
     cluster = await identify(metadata, policy, entropy=entropy)
     fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
-    topology = TopologyCache(metadata)
     attention = Attention()
+    topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
         await _found(settings, metadata, fleet, policy, drivers, entropy)
     await topology.refresh()

@@ -11,6 +11,7 @@ from tests.planted.places import (
     PLANNING,
     REVERTING,
     SPLITTING,
+    TOPOLOGY,
     TOPOLOGY_CHANGES,
 )
 
@@ -90,7 +91,7 @@ CHANGES_OF_TOPOLOGY = (
         "promise 3 readable all the time",
         f"{SPLITTING}::test_rows_from_before_a_split_are_read_until_they_have_moved",
         (
-            "chunkstore/topology.py",
+            TOPOLOGY,
             "rings = {policy: widened(ring, bits[policy]) for policy, ring in older.rings.items()}",
             "rings = older.rings",
         ),
@@ -99,6 +100,6 @@ CHANGES_OF_TOPOLOGY = (
         "what is noted of partitions keeps its numbers over a split",
         "6 a purge frees",
         f"{SPLITTING}::test_a_purge_before_a_split_frees_its_bytes_after_it",
-        (TOPOLOGY_CHANGES, "            self._note_split(layout.newest, following)\n", ""),
+        (TOPOLOGY, "        self._note_split(known[epoch])\n", ""),
     ),
 )

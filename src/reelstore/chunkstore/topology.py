@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,10 +99,16 @@ class TopologyCache:
     """Hold the present topology, and load it anew when told to.
 
     Safety does not depend on its freshness: a confirm under an old ring is refused (rule 3).
+
+    Args:
+        metadata: where the newest one is.
+        on_split: told, before anybody sees the new rings, of a policy whose partitions have become more, and how often
+            they were doubled: whoever remembers partitions by number must follow.
     """
 
-    def __init__(self, metadata: Metadata) -> None:
+    def __init__(self, metadata: Metadata, *, on_split: Callable[[str, int], None] | None = None) -> None:
         self._metadata = metadata
+        self._on_split = on_split
         self._present: Topology | None = None
 
     @property
@@ -139,6 +145,7 @@ class TopologyCache:
             raise RuntimeError("the metadata has no ring")
         if self._present is not None and self._present.epoch > epoch:
             return self._present
+        self._note_split(known[epoch])
         self._present = Topology(
             epoch=epoch,
             newest=known[epoch].rings,
@@ -148,6 +155,13 @@ class TopologyCache:
             default_policy=cluster.default_policy,
         )
         return self._present
+
+    def _note_split(self, newest: RingSet) -> None:
+        if self._on_split is None or self._present is None:
+            return
+        for policy, ring in self._present.newest.items():
+            if newest.rings[policy].partition_bits > ring.partition_bits:
+                self._on_split(policy, newest.rings[policy].partition_bits - ring.partition_bits)
 
     def note_synced(self, policy: str, partitions: list[int], epoch: int) -> None:
         """Remember that partitions were just synced, without reading all of them again."""

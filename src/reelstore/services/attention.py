@@ -56,12 +56,11 @@ class Attention:
 
     def widen(self, policy: str, doublings: int) -> None:
         """Follow a split: what is noted of a partition is noted of all that it has become."""
-        if doublings:
-            mine = {index: need for (name, index), need in self._needs.items() if name == policy}
-            for index in mine:
-                del self._needs[policy, index]
-            for index, need in mine.items():
-                self.add(policy, range(index << doublings, (index + 1) << doublings), need)
+        mine = {index: need for (name, index), need in self._needs.items() if name == policy}
+        for index in mine:
+            del self._needs[policy, index]
+        for index, need in mine.items():
+            self.add(policy, range(index << doublings, (index + 1) << doublings), need)
 
     def on_defect(self, defect: Defect) -> None:
         """Note what a read met; a shard that is known to be bad is no news, and would keep the background busy."""

@@ -14,7 +14,6 @@ from reelstore.domain.errors import InvalidInput, PlanNotFound, StalePlan, Warni
 from reelstore.domain.event import Event, EventKind
 from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.server import Server
-from reelstore.placement.ring import RingSet
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
 from reelstore.services.epochs import begin_epochs, draw_tenures, present_layout, pretend_tenures, split_layout
@@ -275,13 +274,7 @@ class TopologyChanges:
             if order.also is not None:
                 await order.also(uow)
             await uow.commit()
-        self._note_split(found.layout.newest, found.following[-1])
         return applied, servers
-
-    def _note_split(self, before: RingSet, after: RingSet) -> None:
-        """Keep what is noted of partitions in step with their numbers."""
-        for policy, ring in before.rings.items():
-            self._attention.widen(policy, after.rings[policy].partition_bits - ring.partition_bits)
 
     async def split(self) -> int:
         """Begin an epoch in which every policy has twice the partitions, and return it. Nothing moves.
@@ -304,7 +297,6 @@ class TopologyChanges:
                 message = f"epoch {following.epoch}: split the partitions"
                 await uow.events.add(Event(EventKind.RING_APPLIED, str(following.epoch), message, now))
                 await uow.commit()
-            self._note_split(layout.newest, following)
             await self.follow()
         self._attention.wake.set()
         return following.epoch

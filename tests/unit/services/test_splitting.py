@@ -9,6 +9,7 @@ import pytest
 from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.placement import builder
 from reelstore.services.attention import Attention, Need
+from reelstore.services.epochs import begin_epochs, present_layout, split_layout
 from reelstore.services.locations import holds
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
 
@@ -99,11 +100,22 @@ def test_what_is_noted_of_a_partition_is_noted_of_its_parts() -> None:
     attention.add("a", [1, 2], Need(collect=True))
     attention.add("b", [1], Need(verify=True))
     attention.widen("a", 2)
-    attention.widen("b", 0)
     assert attention.take() == {
         **{("a", index): Need(collect=True) for index in range(4, 12)},
         ("b", 1): Need(verify=True),
     }
+
+
+async def test_a_process_that_learns_of_anothers_split_follows_with_what_it_noted(cluster: Cluster) -> None:
+    async with cluster.metadata.unit_of_work() as uow:  # as another process does it
+        layout = await present_layout(uow)
+        following = split_layout(split_layout(layout, [POLICY]), [POLICY]).newest
+        between = split_layout(layout, [POLICY]).newest
+        await begin_epochs(uow, layout.newest, [between, following], reason="a test", at=await uow.now())
+        await uow.commit()
+    cluster.app.attention.add(POLICY, [3], Need(verify=True))
+    await cluster.app.changes.follow()
+    assert cluster.app.attention.take() == {(POLICY, index): Need(verify=True) for index in range(12, 16)}
 
 
 async def test_a_change_splits_first_when_there_are_too_few_partitions_for_its_servers(
