@@ -198,9 +198,7 @@ async def assemble(
     await topology.refresh()
     async with metadata.snapshot() as view:
         await fleet.refresh(await view.servers.list())
-    store = ChunkStore(
-        metadata, topology, fleet, entropy=entropy, on_defect=attention.on_defect, limits=_limits(settings)
-    )
+    store = _chunk_store(settings, metadata, topology, fleet, attention, entropy)
     places = Places(drivers if settings.memory else _durable(drivers), fleet)
     changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
     monitor = Monitor(metadata, topology, fleet, attention, follow=changes.follow, misses_max=settings.probe_misses)
@@ -240,6 +238,25 @@ async def assemble(
         events=events,
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
+    )
+
+
+def _chunk_store(
+    settings: Settings,
+    metadata: Metadata,
+    topology: TopologyCache,
+    fleet: Fleet,
+    attention: Attention,
+    entropy: Entropy,
+) -> ChunkStore:
+    return ChunkStore(
+        metadata,
+        topology,
+        fleet,
+        entropy=entropy,
+        on_defect=attention.on_defect,
+        is_known_bad=attention.is_known_bad,
+        limits=_limits(settings),
     )
 
 

@@ -11,6 +11,7 @@ from tests.planted.places import (
     FETCHING,
     LAST_GOOD,
     MISSES,
+    PLACING,
     REBALANCE,
     UPLOADS,
     VERIFYING,
@@ -50,6 +51,12 @@ PROMISES = (
         "9 nothing that may be the last shard is removed",
         f"{LAST_GOOD}::test_a_chunk_that_is_bad_on_all_servers_stays_lost_in_every_later_survey_until_a_good_copy_comes",
         (REBALANCE, "                or shard.name in self._bad\n", ""),
+    ),
+    bug(
+        "an upload relies on shards that are known to be bad",
+        "promise 1",
+        f"{LAST_GOOD}::test_a_lost_chunk_is_healed_by_storing_its_bytes_again_for_every_video_that_shares_it",
+        (PLACING, " and not self._is_known_bad(name)", ""),
     ),
     bug(
         "verification believes a miss while the ring changes",

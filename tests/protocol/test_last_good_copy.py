@@ -146,6 +146,23 @@ async def test_a_chunk_that_is_bad_on_all_servers_stays_lost_in_every_later_surv
         await gateway.assert_whole()
 
 
+async def test_a_lost_chunk_is_healed_by_storing_its_bytes_again_for_every_video_that_shares_it() -> None:
+    async with a_world() as world:
+        gateway = await world.process()
+        lost = await gateway.store(one_chunk(), name="lost")
+        chunk = await gateway.chunk()
+        for server, name in await gateway.row(chunk):
+            await spoil(world, server, name)
+        with pytest.raises(ChunkLost):
+            await gateway.read(lost.id)
+        await gateway.settle()
+        again = await gateway.store(one_chunk(), name="again")  # a stat shows the right name and size
+        assert len(good_copies(world, chunk)) == 2
+        assert await gateway.read(again.id) == await gateway.read(lost.id) == one_chunk()
+        await gateway.settle()
+        await gateway.assert_whole()
+
+
 async def test_what_is_left_of_a_lost_chunk_is_kept_through_a_change_of_the_ring() -> None:
     async with a_world(servers=4) as world:
         gateway = await world.process()

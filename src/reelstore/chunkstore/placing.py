@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from reelstore.chunkstore.fleet import Fleet, FleetMember
@@ -51,11 +51,20 @@ class Placer:
         fleet: the servers.
         entropy: draws the tenures of handoffs, random for each write, so that nothing ever relies on an old one.
         put_timeout_seconds: after which a put counts as failed (it may still arrive, which is harmless).
+        is_known_bad: tells of a shard that was read and is bad, so that it is written anew: its size says nothing.
     """
 
-    def __init__(self, fleet: Fleet, *, entropy: Entropy, put_timeout_seconds: float = 30.0) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        *,
+        entropy: Entropy,
+        put_timeout_seconds: float = 30.0,
+        is_known_bad: Callable[[ShardName], bool] = lambda _: False,
+    ) -> None:
         self._fleet = fleet
         self._entropy = entropy
+        self._is_known_bad = is_known_bad
         self._put_timeout_seconds = put_timeout_seconds
 
     async def place(
@@ -94,8 +103,9 @@ class Placer:
         if member is None or not (member.is_up or even_if_down):
             attempt.failures.append(f"{member.server.name}: {member.problem}" if member else "not registered")
             return False
-        look = attempt.chunk.state is ChunkState.LIVE
-        return await self._keep(attempt, member, shard_name(attempt.chunk, seat), look=look)
+        name = shard_name(attempt.chunk, seat)
+        look = attempt.chunk.state is ChunkState.LIVE and not self._is_known_bad(name)
+        return await self._keep(attempt, member, name, look=look)
 
     async def _handoff(self, attempt: _Attempt, slot: int) -> bool:
         chunk = attempt.chunk

@@ -53,6 +53,7 @@ class ChunkStore:
         fleet: the servers.
         entropy: ids and tenures.
         on_defect: told of every missing or corrupt shard that a read meets.
+        is_known_bad: tells of a shard that is bad and not good again yet: storing its bytes once more heals it.
         limits: see there.
     """
 
@@ -64,6 +65,7 @@ class ChunkStore:
         *,
         entropy: Entropy,
         on_defect: Callable[[Defect], None],
+        is_known_bad: Callable[[ShardName], bool],
         limits: ChunkStoreLimits,
     ) -> None:
         self.topology = topology
@@ -77,7 +79,12 @@ class ChunkStore:
         self._writing = WritingTools(
             metadata=metadata,
             topology=topology,
-            placer=Placer(fleet, entropy=entropy, put_timeout_seconds=limits.put_timeout_seconds),
+            placer=Placer(
+                fleet,
+                entropy=entropy,
+                put_timeout_seconds=limits.put_timeout_seconds,
+                is_known_bad=is_known_bad,
+            ),
             buffers=BufferPool(MemoryBudget(limits.write_memory_bytes)),
             entropy=entropy,
             activity=self.activity,

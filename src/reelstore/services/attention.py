@@ -62,9 +62,13 @@ class Attention:
         for index, need in mine.items():
             self.add(policy, range(index << doublings, (index + 1) << doublings), need)
 
+    def is_known_bad(self, shard: ShardName) -> bool:
+        """Return whether a shard was found bad, and is not good yet."""
+        return shard in self.known_bad
+
     def on_defect(self, defect: Defect) -> None:
         """Note what a read met; a shard that is known to be bad is no news, and would keep the background busy."""
-        if defect.name not in self.known_bad:
+        if not self.is_known_bad(defect.name):
             self.add(defect.policy, [defect.partition], Need(verify=True, unsettled=True))
 
     def take(self) -> dict[Partition, Need]:
