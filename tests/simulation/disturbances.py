@@ -173,3 +173,10 @@ async def return_older(world: World, rng: random.Random) -> None:
         place.replace(content, rotten, policies)
         world.note("older", place.name)
     place.is_up = True
+
+
+async def lose(world: World, rng: random.Random) -> None:
+    """A machine with its disk is gone for ever."""
+    place = _a_victim(world, rng)
+    if place is not None:
+        world.lose(place.name)

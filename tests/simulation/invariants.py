@@ -166,8 +166,11 @@ class Invariants:
     def _power_off(self, name: str) -> None:
         """Take a removed server's disk away, as an operator may who was told that it is removed."""
         self._world.lose(name)
+        self.check_all_copies(f"server {name} was removed")
+
+    def check_all_copies(self, why: str, *, without: str | None = None) -> None:
         for chunk in self.live_chunks():
-            self.check_copies(chunk, f"server {name} was removed")
+            self.check_copies(chunk, why, without=without)
 
     @property
     def head(self) -> int:
@@ -199,14 +202,21 @@ class Invariants:
 
     # ------------------------------------------------------------------ what must hold
 
-    def check_copies(self, chunk: Chunk, why: str) -> None:
-        """Invariant I1: enough good copies on distinct servers, less the disks that were harmed."""
+    def check_copies(self, chunk: Chunk, why: str, *, without: str | None = None) -> None:
+        """Invariant I1: enough good copies on distinct servers, less the disks that were harmed.
+
+        Args:
+            chunk: a live one.
+            why: is it checked now.
+            without: a server that is to be thought away.
+        """
         self.checks += 1
         world = self._world
         good = {
             place.name
             for place in world.places.values()
             if not place.is_gone
+            and place.name != without
             and any(
                 name.chunk == chunk.id and name not in place.rotten for name in place.shards(chunk.policy, chunk.digest)
             )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from reelstore.domain.server import ServerState
 from reelstore.domain.video import VideoState
+from tests.simulation import topology
 from tests.simulation.clients import IDLE, read_everything
 from tests.simulation.ledger import Fate
 from tests.simulation.places import CALM
@@ -37,8 +40,9 @@ async def come_to_rest(world: World, *, scrubbed: bool = True) -> None:
         await world.start()
     began = world.utc()
     reason = "it was never looked at"
-    for _ in range(LOOKS_MAX):
+    for look in range(LOOKS_MAX):
         await asyncio.sleep(LOOK_SECONDS)
+        await topology.force_out(world, random.Random(f"rest {look} of {world.seed}"))
         found = _unfinished(world) or await _not_idle(world)
         if found is None and (not scrubbed or _is_scrubbed_since(world, began)):
             break
@@ -47,7 +51,7 @@ async def come_to_rest(world: World, *, scrubbed: bool = True) -> None:
         raise world.broken("not healed", reason)
     _compare_videos(world)
     await read_everything(world)
-    world.harmed = {name for name in world.harmed if world.places[name].is_gone}
+    world.harmed.clear()
     world.note("at rest")
 
 
@@ -60,7 +64,7 @@ def _end_faults(world: World) -> None:
     world.metadata_away = world.hesitation = 0.0
     for place in world.places.values():
         place.weather = CALM
-        place.is_up = True
+        place.is_up = not place.is_gone
         place.is_full = False
         place.lies = 0
         place.listings.clear()
@@ -84,8 +88,8 @@ def _unfinished(world: World) -> str | None:
             promised[place.name].add(str(name))
     for place in world.places.values():
         if place.is_gone:
-            if promised[place.name]:
-                return f"{place.name} is gone, and shards are promised there"
+            if invariants.servers[place.name].state is not ServerState.REMOVED:
+                return f"{place.name} is gone, and not removed"
             continue
         there = {str(entry.name) for policy in world.copies_min for entry in place.listing(policy)}
         if there - promised[place.name]:

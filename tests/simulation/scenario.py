@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reelstore.config import MIB, Settings
+from reelstore.domain.server import Eviction
 
 CHUNK = 4096
 
@@ -116,7 +117,12 @@ def draw_scenario(seed: int | str, weights: Mapping[str, float], *, operations: 
         second_policy=0,
         works=rng.choice(((True,), (True, False), (True, True), (True, True, False))),
         phases=tuple(phases),
-        settings={"cache_bytes": rng.choice((0, 0, 16 * CHUNK))},
+        settings={
+            "cache_bytes": rng.choice((0, 0, 16 * CHUNK)),
+            "evict": rng.choice((Eviction.OFF, Eviction.ON)),
+            "evict_after_seconds": rng.choice((30.0, 120.0)),
+            "probe_misses": rng.choice((1, 3)),
+        },
     )
 
 

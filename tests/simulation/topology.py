@@ -116,3 +116,33 @@ async def split(world: World, rng: random.Random) -> None:
     if world.alive and max(ring.partition_bits for ring in rings.values()) < PARTITION_BITS_MAX:
         process = rng.choice(world.alive)
         await _ask(world, "split", process.app.changes.split(), process)
+
+
+async def may_it_go(world: World, rng: random.Random) -> None:
+    """Ask whether a server can be powered off; what is said to be safe must be."""
+    servers = [server for server in world.invariants.servers.values() if server.state is not ServerState.REMOVED]
+    draining = [server for server in servers if server.state is ServerState.DRAINING]
+    if not world.alive:
+        return
+    process, name = rng.choice(world.alive), rng.choice(draining or servers).name
+    answered = await process.request(process.app.removals.check(name))
+    if answered.error is not None or answered.is_lost:
+        return
+    check = answered.result
+    world.note("may go" if check.is_safe else "may not go", name, process.name)
+    if check.is_safe and check.standing.epoch == world.invariants.head:
+        world.invariants.check_all_copies(f"{name} was said to be safe to power off", without=name)
+
+
+async def force_out(world: World, rng: random.Random) -> None:
+    """Force out a server whose machine is gone for ever; others are added first if too few would be left."""
+    gone = [server for server in world.invariants.servers.values() if world.places[server.name].is_gone]
+    gone = [server for server in gone if server.state is not ServerState.REMOVED]
+    if not gone or not world.alive:
+        return
+    process, name = rng.choice(world.alive), rng.choice(gone).name
+    active = [server for server in world.invariants.servers.values() if server.state is ServerState.ACTIVE]
+    if sum(not world.places[server.name].is_gone for server in active) < max(world.copies.values()):
+        work = process.app.changes.change([_added(world, rng)], accept_warnings=False)
+        await _ask(world, "add instead", work, process)
+    await _ask(world, f"force out {name}", process.app.forced_removal.remove(name), process)
