@@ -11,6 +11,7 @@ from reelstore.domain.errors import InsufficientServers, RemovalUnsafe
 from reelstore.domain.event import EventKind
 from reelstore.domain.server import Eviction, Server, ServerState
 from tests.protocol.world import Process, World, a_world, many_chunks, one_chunk
+from tests.unit.services.scenes import history
 
 Meanwhile = Callable[[], Awaitable[object]]
 
@@ -155,7 +156,7 @@ async def test_two_workers_remove_a_server_once() -> None:
         other = await world.process()
         between(worker, "before it is written down", other.app.removals.step)
         assert await worker.app.removals.step() == ()
-        kinds = [event.kind for event in await other.app.monitor.history("disk3", limit=10)]
+        kinds = [event.kind for event in await history(other, "disk3")]
         assert kinds.count(EventKind.SERVER_REMOVED) == 1
         await worker.probe()  # it follows
         assert worker.names == other.names == ["disk1", "disk2"]

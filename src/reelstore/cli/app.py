@@ -20,6 +20,7 @@ from reelstore.cli import (
     exit_codes,
     output,
     quarantine,
+    removal,
     ring,
     serve,
     servers,
@@ -92,6 +93,7 @@ videos.register(app)
 verify.register(app)
 quarantine.register(app)
 servers.register(app)
+removal.register(servers.servers_app)
 ring.register(app)
 status.register(app)
 

@@ -25,7 +25,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.WRONG_USE: "the command was used in a wrong way; nothing was done",
     ExitCode.UNREACHABLE: "no Reelstore server answers there",
     ExitCode.NOT_FOUND: "there is no such video or server",
-    ExitCode.PROBLEMS_FOUND: "verification found problems",
+    ExitCode.PROBLEMS_FOUND: "a verification or a check found problems",
     ExitCode.NOT_ALLOWED: "the server wants another token",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.BROKEN_PIPE: "whoever read the output left",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reelstore.client import Change, Server
 
 servers_app = typer.Typer(
-    help="Storage servers: add, list, show, change, drain.", no_args_is_help=True, rich_markup_mode=None
+    help="Storage servers: add, list, show, change, drain, remove.", no_args_is_help=True, rich_markup_mode=None
 )
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name.")]
 
@@ -92,6 +92,7 @@ def show_server(
             ("url", server.url),
             ("zone", server.zone),
             ("state", _state(server)),
+            ("waiting for", "\n".join(server.waiting_for)),
             ("health", server.health + (f": {server.health_reason}" if server.health_reason else "")),
             ("last seen", local_time(server.last_seen_at)),
             ("used", f"{size(server.used_bytes)} of {size(server.capacity_bytes)}"),
@@ -104,6 +105,8 @@ def _state(server: Server) -> str:
     notes = []
     if server.remove_when_empty:
         notes.append("removed when it is empty")
+    if server.empty:
+        notes.append("empty: nothing on it is needed")
     if server.evicted_at is not None:
         notes.append(
             f"taken out on {local_time(server.evicted_at)} because it did not answer; "

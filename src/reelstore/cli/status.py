@@ -28,6 +28,7 @@ def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> N
     output.fields(
         [
             ("health", "\n".join((health.health, *health.reasons))),
+            ("under way", "\n".join(health.notes)),
             ("servers", f"{health.servers_up} of {health.servers_total} up"),
             ("not up", "\n".join(_complaint(server) for server in servers if server.health != "up")),
             ("disks", f"{size(health.used_bytes)} of {size(health.capacity_bytes)} used{fill}"),

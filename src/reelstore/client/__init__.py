@@ -21,6 +21,7 @@ from reelstore.client.errors import (
 )
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.plan_values import Change, Move, Plan, PlannedServer, PlannedZone, PlanWarning
+from reelstore.client.removal_values import RemovalCheck, RemovedServer, VideoAtRisk
 from reelstore.client.uploading import Progress
 from reelstore.client.values import ChunkPlace, Downloaded, Purged, Video, VideoPage
 from reelstore.client.verification_values import (
@@ -56,6 +57,8 @@ __all__ = [
     "QuarantinedShard",
     "Rebalance",
     "ReelstoreClientError",
+    "RemovalCheck",
+    "RemovedServer",
     "Ring",
     "RingServer",
     "Scrub",
@@ -68,6 +71,7 @@ __all__ = [
     "Verification",
     "VerifiedSlice",
     "Video",
+    "VideoAtRisk",
     "VideoPage",
     "safe_file_name",
 ]

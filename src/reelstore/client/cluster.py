@@ -7,11 +7,14 @@ from collections.abc import Iterator, Sequence
 from reelstore.client.asking import Asking, given
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
 from reelstore.client.plan_values import Change, Plan
+from reelstore.client.removal_values import RemovalCheck, RemovedServer
 from reelstore.client.values import Video
 from reelstore.client.wire import segment
 
 # A new server's place is claimed while the answer is waited for, and its disk may take its time.
 CHANGE_TIMEOUT_SECONDS = 300.0
+# Every server is listed whole before the answer begins.
+LISTING_TIMEOUT_SECONDS = 3600.0
 
 
 class ClusterCalls(Asking):
@@ -73,11 +76,42 @@ class ClusterCalls(Asking):
         return self._changed_server("PATCH", f"/servers/{segment(name)}", body, accept_warnings=accept_warnings)
 
     def _changed_server(
-        self, method: str, path: str, body: dict[str, object], *, accept_warnings: bool
+        self, method: str, path: str, body: dict[str, object] | None, *, accept_warnings: bool
     ) -> ChangedServer:
         query = {"accept_warnings": "true"} if accept_warnings else {}
         answer = self._ask(method, path, "server", query=query, body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS)
         return ChangedServer.parse(answer)
+
+    def remove_server(self, name: str, *, accept_warnings: bool = False) -> ChangedServer:
+        """Drain a storage server at once, and have it removed when a listing has proved that it is empty.
+
+        Args:
+            name: which.
+            accept_warnings: do it in spite of warnings that must be accepted.
+        """
+        return self._changed_server("DELETE", f"/servers/{segment(name)}", None, accept_warnings=accept_warnings)
+
+    def force_out_server(
+        self, name: str, *, accept_loss: str | None = None, accept_warnings: bool = False
+    ) -> RemovedServer:
+        """Remove a storage server that does not answer.
+
+        Args:
+            name: which.
+            accept_loss: its name once more, to remove it though data may be lost with it; without, a `Problem` of type
+                `removal-unsafe` names the videos at risk.
+            accept_warnings: do it in spite of warnings that must be accepted.
+        """
+        query = given(force="true", accept_loss=accept_loss, accept_warnings="true" if accept_warnings else None)
+        path = f"/servers/{segment(name)}"
+        return RemovedServer.parse(
+            self._ask("DELETE", path, "removed server", query=query, timeout_seconds=LISTING_TIMEOUT_SECONDS)
+        )
+
+    def removal_check(self, name: str) -> RemovalCheck:
+        """Ask whether it is safe to power a storage server off; takes as long as listing every server does."""
+        path = f"/servers/{segment(name)}/removal-check"
+        return RemovalCheck.parse(self._ask("GET", path, "removal check", timeout_seconds=LISTING_TIMEOUT_SECONDS))
 
     def rings(self) -> tuple[Ring, ...]:
         """Describe the ring of each policy."""

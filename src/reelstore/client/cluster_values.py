@@ -24,6 +24,8 @@ class Server:
         unreachable_since: None while it answers.
         evicted_at: when it was taken out of the ring because it did not answer.
         remove_when_empty: it is drained in order to be removed.
+        empty: it is drained, and a listing proved that nothing on it is needed.
+        waiting_for: what keeps a drained server from being empty.
         share: its part of the ring's slots, from 0 to 1.
     """
 
@@ -39,6 +41,8 @@ class Server:
     unreachable_since: datetime | None
     evicted_at: datetime | None
     remove_when_empty: bool
+    empty: bool
+    waiting_for: tuple[str, ...]
     share: float
     document: Json = field(repr=False, compare=False)
 
@@ -58,6 +62,8 @@ class Server:
             unreachable_since=document.time("unreachable_since"),
             evicted_at=document.time("evicted_at"),
             remove_when_empty=document.flag("remove_when_empty", default=False),
+            empty=document.flag("empty", default=False),
+            waiting_for=document.texts("waiting_for"),
             share=document.number("share", 0.0),
             document=document.fields,
         )
@@ -201,6 +207,7 @@ class Health:
 
     Args:
         health: `ok`, `degraded` or `critical`, with `reasons` in words.
+        notes: what is under way or waits for somebody, and is no fault by itself.
         servers_up, servers_total: how many storage servers answer, of how many.
         epoch: of the newest ring.
         capacity_bytes, used_bytes: of all servers together.
@@ -210,6 +217,7 @@ class Health:
 
     health: str
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
     servers_up: int
     servers_total: int
     epoch: int
@@ -225,6 +233,7 @@ class Health:
         return cls(
             health=document.text("health"),
             reasons=document.texts("reasons"),
+            notes=document.texts("notes"),
             servers_up=document.whole("servers_up"),
             servers_total=document.whole("servers_total"),
             epoch=document.whole("epoch", 0),

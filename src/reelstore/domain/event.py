@@ -37,6 +37,10 @@ class EventKind(StrEnum):
     CLOCK_JUMPED = "clock.jumped"
 
 
+SERVER_EVENTS = tuple(kind for kind in EventKind if kind.startswith("server."))
+"""Those whose subject is the name of a server."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened.

@@ -23,10 +23,8 @@ from reelstore.domain.event import Event, EventKind
 from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
-from reelstore.services.lookup import found_server
 
 PROBE_TIMEOUT_SECONDS = 10.0
-HISTORY_KINDS = tuple(kind for kind in EventKind if kind.startswith("server."))
 
 log = logging.getLogger(__name__)
 
@@ -100,22 +98,6 @@ class Monitor:
         members = list(self._fleet)
         await asyncio.gather(*(self._probe(member) for member in members))
         await self._record(members)
-
-    async def history(self, name: str, *, limit: int, before: int | None = None) -> tuple[Event, ...]:
-        """Return what happened to a server, the newest first; also to one that is removed.
-
-        Args:
-            name: which server.
-            limit: at most so many events.
-            before: only events with a smaller id.
-
-        Raises:
-            ServerNotFound: there never was one of that name.
-        """
-        async with self._metadata.snapshot() as view:
-            if await view.servers.get(name) is None:
-                found_server(None, name)
-            return tuple(await view.events.latest(limit=limit, before=before, subject=name, kinds=HISTORY_KINDS))
 
     async def _catch_up(self) -> None:
         """Follow what other processes have changed, if they have."""

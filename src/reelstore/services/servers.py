@@ -22,10 +22,19 @@ from reelstore.services.topology_changes import TopologyChanges
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """A server as users see it: `share` is its part of the slots of the default policy's ring."""
+    """A server as users see it.
+
+    Args:
+        server: as it is registered, with what this process saw last.
+        share: its part of the slots of the default policy's ring.
+        empty: it is drained, and a listing of this process proved that nothing on it is needed.
+        waiting_for: what is still in the way of that, for people; none when it is not drained, or nobody has looked.
+    """
 
     server: Server
     share: float
+    empty: bool = False
+    waiting_for: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +124,10 @@ class ServerManager:
         """Join what is registered with what this process saw last."""
         topology = self._topology.present
         member = self._fleet.get(server.number)
-        if member is not None:
-            server = _as_seen(server, member)
         share = topology.ring(topology.default_policy).shares().get(server.number, 0.0)
-        return ServerView(server, share)
+        if member is None:
+            return ServerView(server, share)
+        return ServerView(_as_seen(server, member), share, member.is_empty, member.obstacles or ())
 
     async def rings(self) -> tuple[RingView, ...]:
         """Return the newest ring of each policy, in order of name."""

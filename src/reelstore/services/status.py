@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.topology import Topology
-from reelstore.domain.server import Server, ServerHealth
+from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, Totals
 
 
@@ -15,12 +15,14 @@ from reelstore.repositories.interface import Metadata, Totals
 class ClusterStatus:
     """Whether all is well: `ok`; `degraded`, everything readable and writable with less to spare; or `critical`.
 
-    Chunks that are lost are known once this process has seen everything, some time after its start.
+    Chunks that are lost are known once this process has seen everything, some time after its start. `notes` are no
+    faults: what is under way, or waits for somebody.
     """
 
     id: str
     health: str
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
     servers_up: int
     servers_total: int
     epoch: int
@@ -56,15 +58,17 @@ async def cluster_status(
         reasons.append(f"{up - len(full)} servers have room, and {needed} must: nothing can be stored")
     if lost_chunks:
         reasons.append(f"{lost_chunks} chunks are on no server: parts of videos cannot be read")
+    active = sum(server.state is ServerState.ACTIVE for server in servers)
     reasons += [
-        f"policy {policy.name} asks for {policy.copies} copies, and there are {len(servers)} servers"
+        f"policy {policy.name} asks for {policy.copies} copies, and there are {active} servers"
         for policy in topology.policies.values()
-        if len(servers) < policy.copies
+        if active < policy.copies
     ]
     return ClusterStatus(
         id=cluster.id if cluster else "",
         health="ok" if not reasons else "critical" if lost_chunks or up - len(full) < needed else "degraded",
         reasons=tuple(reasons),
+        notes=tuple(note for server in servers if (note := _note(server, fleet.get(server.number))) is not None),
         servers_up=up,
         servers_total=len(servers),
         epoch=topology.epoch,
@@ -79,3 +83,21 @@ def _full_servers(topology: Topology, fleet: Fleet) -> list[str]:
     chunk_bytes = max(policy.chunk_size_bytes for policy in topology.policies.values())
     members = (member for member in fleet if member.is_up and member.free_bytes is not None)
     return [member.server.name for member in members if (member.free_bytes or 0) < chunk_bytes]
+
+
+def _note(server: Server, member: FleetMember | None) -> str | None:
+    """Return what is going on with a server that somebody may wait for, or should see to."""
+    if member is not None and member.not_evicted is not None:
+        return f"server {server.name} is silent for long and not taken out of the ring: {member.not_evicted}"
+    if server.state is not ServerState.DRAINING:
+        return None
+    if server.evicted_at is not None:
+        doing = f"was taken out of the ring at {server.evicted_at:%Y-%m-%d %H:%M:%S} UTC because it did not answer"
+    elif server.remove_when_empty:
+        doing = "is being drained, to be removed when it is empty"
+    else:
+        doing = "is being drained"
+    if member is not None and member.is_empty:
+        return f"server {server.name} {doing}; nothing that it has is needed any more"
+    waiting = "; ".join(member.obstacles or ()) if member is not None else ""
+    return f"server {server.name} {doing}{f': {waiting}' if waiting else ''}"

@@ -18,7 +18,18 @@ from reelstore.web.middleware.canonical import CanonicalRequests
 from reelstore.web.middleware.envelope import Envelope
 from reelstore.web.middleware.origins import Origins, allowed_hosts
 from reelstore.web.problems import answer_error, answer_validation_error, problem_response
-from reelstore.web.routes import cluster, content, events, operations, ring, servers, storing, verification, videos
+from reelstore.web.routes import (
+    cluster,
+    content,
+    events,
+    operations,
+    removal,
+    ring,
+    servers,
+    storing,
+    verification,
+    videos,
+)
 
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
@@ -41,7 +52,7 @@ def create_app(application: Application) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     attach(app, application)
-    for module in (storing, videos, content, verification, servers, ring, cluster, events, operations):
+    for module in (storing, videos, content, verification, servers, removal, ring, cluster, events, operations):
         app.include_router(module.router)
     patch_fastapi(app, redirect_from_root_to_docs=False)  # /docs, from files of the package
     openapi.install_openapi(app, schemas.Problem.model_json_schema())

@@ -8,10 +8,12 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, FastAPI, Request
 
 from reelstore.services.events import EventLog
+from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
+from reelstore.services.removal import Removals
 from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.topology_changes import TopologyChanges
@@ -54,6 +56,16 @@ class Application(Protocol):
     @property
     def changes(self) -> TopologyChanges:
         """Plan, apply and revert changes of the servers."""
+        ...
+
+    @property
+    def removals(self) -> Removals:
+        """Say whether a server can be taken away."""
+        ...
+
+    @property
+    def forced_removal(self) -> ForcedRemoval:
+        """Take away a server that does not answer."""
         ...
 
     @property
@@ -117,6 +129,14 @@ async def _servers(request: Request) -> ServerManager:
     return application_of(request).servers
 
 
+async def _removals(request: Request) -> Removals:
+    return application_of(request).removals
+
+
+async def _forced_removal(request: Request) -> ForcedRemoval:
+    return application_of(request).forced_removal
+
+
 async def _changes(request: Request) -> TopologyChanges:
     return application_of(request).changes
 
@@ -151,6 +171,8 @@ async def _feed(request: Request) -> LiveFeed:
 
 Videos = Annotated[VideoService, Depends(_videos)]
 Servers = Annotated[ServerManager, Depends(_servers)]
+RemovalChecks = Annotated[Removals, Depends(_removals)]
+Forcing = Annotated[ForcedRemoval, Depends(_forced_removal)]
 Changes = Annotated[TopologyChanges, Depends(_changes)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]

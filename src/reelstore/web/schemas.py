@@ -154,6 +154,8 @@ class Server(Document):
     unreachable_since: datetime | None = Field(description="Null while it answers.")
     evicted_at: datetime | None = Field(description="When it was taken out of the ring because it did not answer.")
     remove_when_empty: bool = Field(description="It is drained in order to be removed.")
+    empty: bool = Field(description="It is drained, and a listing proved that nothing on it is needed.")
+    waiting_for: list[str] = Field(description="What keeps a drained server from being empty.")
     share: float = Field(description="Its part of the ring's slots, 0 to 1.")
 
     @classmethod
@@ -173,6 +175,8 @@ class Server(Document):
             unreachable_since=server.unreachable_since,
             evicted_at=server.evicted_at,
             remove_when_empty=server.remove_when_empty,
+            empty=view.empty,
+            waiting_for=[*view.waiting_for],
             share=view.share,
         )
 
@@ -241,6 +245,7 @@ class Health(Document):
     id: str
     health: Literal["ok", "degraded", "critical"]
     reasons: list[str]
+    notes: list[str] = Field(description="What is under way or waits for somebody, and is no fault by itself.")
     servers_up: int
     servers_total: int
     capacity_bytes: int

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from reelstore.domain.chunk import ShardName
+from reelstore.domain.event import SERVER_EVENTS, Event
+from reelstore.services.events import EventFilter
 from reelstore.services.rebalance import Reconciler
 from reelstore.services.survey import Slice
 from tests.cluster import CHUNK, POLICY, Cluster, content
@@ -12,6 +14,11 @@ EVERYTHING = Slice(POLICY, 0, 16)
 
 def reconciler(cluster: Cluster) -> Reconciler:
     return cluster.app.rebalancer.reconciler
+
+
+async def history(cluster: Cluster, name: str) -> tuple[Event, ...]:
+    """Return what happened to a server, the newest first."""
+    return (await cluster.app.events.latest(limit=20, wanted=EventFilter(SERVER_EVENTS, name))).items
 
 
 async def shard_on(cluster: Cluster, name: str) -> ShardName:

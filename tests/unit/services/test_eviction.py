@@ -15,7 +15,7 @@ from reelstore.domain.server import Eviction, ServerState
 from reelstore.repositories.interface import RebalanceControl
 from tests.cluster import CHUNK, Cluster, content, memory_cluster
 from tests.protocol.world import HookedMetadata
-from tests.unit.services.scenes import kept
+from tests.unit.services.scenes import history, kept
 from tests.unit.services.test_forced_removal import down
 from tests.unit.services.test_removal import registered
 
@@ -54,7 +54,7 @@ async def test_a_server_that_is_silent_for_long_is_drained_and_the_others_heal()
         server = await registered(cluster, "disk4")
         assert (server.state, server.evicted_at) == (ServerState.DRAINING, cluster.clock.now)
         assert not server.remove_when_empty
-        kinds = [event.kind for event in await cluster.app.monitor.history("disk4", limit=5)]
+        kinds = [event.kind for event in await history(cluster, "disk4")]
         assert EventKind.SERVER_EVICTED in kinds
         await cluster.settle()
         for chunk in await cluster.chunks():
@@ -74,7 +74,7 @@ async def test_an_evicted_server_that_returns_stays_out_until_it_is_activated() 
         await cluster.assert_whole()  # what it had is freed
         server = await registered(cluster, "disk4")
         assert (server.state, server.health) == (ServerState.DRAINING, "up")
-        event, *_ = await cluster.app.monitor.history("disk4", limit=5)
+        event, *_ = await history(cluster, "disk4")
         assert event.data["evicted"] is True
         await cluster.app.changes.change([ServerChange(ChangeAction.ACTIVATE, "disk4")])
         assert (await registered(cluster, "disk4")).evicted_at is None

@@ -21,7 +21,7 @@ from reelstore.domain.event import EventKind
 from reelstore.domain.server import ServerState
 from tests.cluster import CHUNK, Cluster, content, memory_cluster
 from tests.protocol.world import HookedMetadata
-from tests.unit.services.scenes import kept
+from tests.unit.services.scenes import history, kept
 from tests.unit.services.test_removal import registered
 
 
@@ -41,7 +41,7 @@ async def test_a_dead_server_that_nothing_depends_on_goes_at_once_and_the_rest_h
     await cluster.settle()
     await cluster.assert_whole()
     assert await cluster.read(video_id) == data
-    event, *_ = await cluster.app.monitor.history("disk3", limit=5)
+    event, *_ = await history(cluster, "disk3")
     assert (event.kind, event.data["forced"], event.data["chunks_at_risk"]) == (EventKind.SERVER_REMOVED, True, 0)
 
 
@@ -78,7 +78,7 @@ async def test_a_loss_is_accepted_by_the_servers_name_alone_and_then_told() -> N
                 await cluster.app.forced_removal.remove("disk1", accept_loss=wrong)
         forced = await cluster.app.forced_removal.remove("disk1", accept_loss="disk1")
         assert (forced.risk.chunks, forced.risk.size_bytes) == (lost, lost * CHUNK)
-        event, *_ = await cluster.app.monitor.history("disk1", limit=5)
+        event, *_ = await history(cluster, "disk1")
         assert event.data["videos_at_risk"] == [{"id": video_id, "name": "video.mp4"}]
         await cluster.settle()
         status = await cluster.app.servers.status()

@@ -5,13 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
-from reelstore.domain.errors import ServerNotFound, ServerUnauthorized
+from reelstore.domain.errors import ServerUnauthorized
 from reelstore.domain.event import EventKind
 from reelstore.domain.server import Server
 from tests.cluster import CHUNK, POLICY, Cluster, content, disk_cluster, memory_cluster
-from tests.unit.services.scenes import kept
+from tests.unit.services.scenes import history, kept
 
 
 async def registered(cluster: Cluster, name: str) -> Server:
@@ -26,8 +24,8 @@ async def versions(cluster: Cluster) -> int:
         return sum(state.version for state in await view.partitions.list(POLICY))
 
 
-async def history(cluster: Cluster, name: str) -> list[EventKind]:
-    return [event.kind for event in await cluster.app.monitor.history(name, limit=10)]
+async def kinds(cluster: Cluster, name: str) -> list[EventKind]:
+    return [event.kind for event in await history(cluster, name)]
 
 
 # ---------------------------------------------------------------------- patience
@@ -47,7 +45,7 @@ async def test_only_several_misses_in_a_row_are_written_down_and_the_first_of_th
     await cluster.probe()
     server = await registered(cluster, "disk1")
     assert (server.health, server.unreachable_since) == ("unreachable", began)
-    assert await history(cluster, "disk1") == [EventKind.SERVER_UNREACHABLE]
+    assert await kinds(cluster, "disk1") == [EventKind.SERVER_UNREACHABLE]
 
 
 async def test_misses_with_answers_between_them_never_add_up(cluster: Cluster) -> None:
@@ -56,7 +54,7 @@ async def test_misses_with_answers_between_them_never_add_up(cluster: Cluster) -
             cluster.server("disk1").down = down
             await cluster.probe()
     assert (await registered(cluster, "disk1")).health == "up"
-    assert await history(cluster, "disk1") == []
+    assert await kinds(cluster, "disk1") == []
 
 
 async def test_a_moment_of_silence_is_no_event_and_yet_everything_is_looked_at_again(cluster: Cluster) -> None:
@@ -68,7 +66,7 @@ async def test_a_moment_of_silence_is_no_event_and_yet_everything_is_looked_at_a
     assert raised > 0
     await cluster.probe()
     assert await versions(cluster) == raised
-    assert await history(cluster, "disk1") == []
+    assert await kinds(cluster, "disk1") == []
 
 
 async def test_a_return_is_an_event_that_says_for_how_long_it_was_away(cluster: Cluster) -> None:
@@ -78,11 +76,10 @@ async def test_a_return_is_an_event_that_says_for_how_long_it_was_away(cluster: 
     cluster.clock.advance(90)
     cluster.server("disk1").down = False
     await cluster.probe()
-    newest, before = await cluster.app.monitor.history("disk1", limit=10)
+    newest, before = await history(cluster, "disk1")
     assert (newest.kind, newest.data["away_seconds"]) == (EventKind.SERVER_RETURNED, 90)
     assert (before.kind, before.data["reason"]) == (EventKind.SERVER_UNREACHABLE, "down, says the test")
     assert (await registered(cluster, "disk1")).unreachable_since is None
-    assert await cluster.app.monitor.history("disk1", limit=10, before=newest.id) == (before,)
 
 
 async def test_a_server_that_is_away_at_the_start_is_written_down_at_once_and_since_when_it_was_before() -> None:
@@ -106,12 +103,6 @@ async def test_a_server_that_wants_other_credentials_is_told_apart_from_one_that
     await cluster.probe()
     assert not cluster.member("disk2").is_unauthorized
     assert not cluster.member("disk1").is_refused
-
-
-async def test_there_is_no_history_of_a_server_that_never_was(cluster: Cluster) -> None:
-    for name in ("nobody", "1", ""):
-        with pytest.raises(ServerNotFound):
-            await cluster.app.monitor.history(name, limit=10)
 
 
 # ---------------------------------------------------------------------- whose place it is
@@ -144,4 +135,4 @@ async def test_an_emptied_or_swapped_disk_is_refused_and_not_filled_and_the_righ
         await cluster.settle()
         await cluster.assert_whole()
         assert promised <= (await cluster.shards())["disk2"]
-        assert (await history(cluster, "disk2"))[0] is EventKind.SERVER_RETURNED
+        assert (await kinds(cluster, "disk2"))[0] is EventKind.SERVER_RETURNED

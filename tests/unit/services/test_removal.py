@@ -12,7 +12,7 @@ from reelstore.domain.event import EventKind
 from reelstore.domain.server import Server, ServerState
 from reelstore.services.removal import RemovalCheck
 from tests.cluster import CHUNK, Cluster, content, disk_cluster, memory_cluster
-from tests.unit.services.scenes import kept, shard_on
+from tests.unit.services.scenes import history, kept, shard_on
 
 
 async def registered(cluster: Cluster, name: str) -> Server:
@@ -50,7 +50,7 @@ async def test_a_server_is_removed_only_when_nothing_is_left_on_it(cluster: Clus
     assert [view.server.name for view in await cluster.app.servers.list()] == ["disk1", "disk2"]
     assert await cluster.read(video_id) == data
     await cluster.assert_whole()
-    (event, *_) = await cluster.app.monitor.history("disk3", limit=5)
+    (event, *_) = await history(cluster, "disk3")
     assert (event.kind, event.data) == (EventKind.SERVER_REMOVED, {"forced": False})
 
 
