@@ -167,7 +167,7 @@ class Removals:
             return obstacles
         listed = await contents(member, policies, shards_max=1)
         if listed is None:
-            return [_silence(member)]
+            return [f"{_silence(member)}; all is proved to lie elsewhere: bring it back, or force it out"]
         return ["it still holds shards, which are deleted when they are proved superfluous"] if listed.shards else []
 
     async def _remove(self, proved: Standing) -> bool:

@@ -92,7 +92,9 @@ def _note(server: Server, member: FleetMember | None) -> str | None:
     if server.state is not ServerState.DRAINING:
         return None
     if server.evicted_at is not None:
-        doing = f"was taken out of the ring at {server.evicted_at:%Y-%m-%d %H:%M:%S} UTC because it did not answer"
+        doing = f"was taken out of the ring at {server.evicted_at:%Y-%m-%d %H:%M:%S} UTC because it was silent"
+        if server.health is ServerHealth.UP:
+            return f"server {server.name} {doing}; it answers again: 'reelstore server activate {server.name}'"
     elif server.remove_when_empty:
         doing = "is being drained, to be removed when it is empty"
     else:
