@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reelstore.chunkstore.fleet import Fleet, FleetMember
+from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import Topology
 from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, Totals
+from reelstore.services.server_notes import server_note
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ async def cluster_status(
         id=cluster.id if cluster else "",
         health="ok" if not reasons else "critical" if lost_chunks or up - len(full) < needed else "degraded",
         reasons=tuple(reasons),
-        notes=tuple(note for server in servers if (note := _note(server, fleet.get(server.number))) is not None),
+        notes=tuple(note for server in servers if (note := server_note(server, fleet.get(server.number))) is not None),
         servers_up=up,
         servers_total=len(servers),
         epoch=topology.epoch,
@@ -83,23 +84,3 @@ def _full_servers(topology: Topology, fleet: Fleet) -> list[str]:
     chunk_bytes = max(policy.chunk_size_bytes for policy in topology.policies.values())
     members = (member for member in fleet if member.is_up and member.free_bytes is not None)
     return [member.server.name for member in members if (member.free_bytes or 0) < chunk_bytes]
-
-
-def _note(server: Server, member: FleetMember | None) -> str | None:
-    """Return what is going on with a server that somebody may wait for, or should see to."""
-    if member is not None and member.not_evicted is not None:
-        return f"server {server.name} is silent for long and not taken out of the ring: {member.not_evicted}"
-    if server.state is not ServerState.DRAINING:
-        return None
-    if server.evicted_at is not None:
-        doing = f"was taken out of the ring at {server.evicted_at:%Y-%m-%d %H:%M:%S} UTC because it was silent"
-        if server.health is ServerHealth.UP:
-            return f"server {server.name} {doing}; it answers again: 'reelstore server activate {server.name}'"
-    elif server.remove_when_empty:
-        doing = "is being drained, to be removed when it is empty"
-    else:
-        doing = "is being drained"
-    if member is not None and member.is_empty:
-        return f"server {server.name} {doing}; nothing that it has is needed any more"
-    waiting = "; ".join(member.obstacles or ()) if member is not None else ""
-    return f"server {server.name} {doing}{f': {waiting}' if waiting else ''}"
