@@ -86,11 +86,12 @@ class Cluster:
             entropy=self.entropy,
             drivers=Drivers(self._connect, DRIVERS.default_zone, DRIVERS.same_place, self._capacity),
         )
-        self.app.rebalancer.clock = self.clock.seconds
+        self.app.rebalancer.progress.clock = self.clock.seconds
         if self.settings.memory:  # else the database's time is not the test's
             self.app.clock_guard.clock = self.clock.seconds
         # Users' bytes have always just moved in a test: the background would give way all the time.
-        self.app.rebalancer.reconciler._pace._foreground_idle_seconds = lambda: float("inf")
+        mender = self.app.rebalancer.reconciler._mender
+        mender._pace._foreground_idle_seconds = mender._moves._foreground_idle_seconds = lambda: float("inf")
 
     async def stop(self) -> None:
         await self.app.store.close()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +16,14 @@ from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.config import Settings
-from reelstore.domain.errors import ConfigurationError, InvalidServerUrl, MetadataFull, ReelstoreError
-from reelstore.domain.ids import Entropy
+from reelstore.domain.errors import (
+    ConfigurationError,
+    InvalidServerUrl,
+    MetadataFull,
+    MetadataUnavailable,
+    ReelstoreError,
+)
+from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.repositories.interface import Metadata
@@ -24,6 +31,8 @@ from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
 from reelstore.services.clock_guard import ClockGuard
+from reelstore.services.control import Control
+from reelstore.services.delete_rounds import DeleteRounds
 from reelstore.services.events import EventLog
 from reelstore.services.eviction import Evictor
 from reelstore.services.expiry import expire_open_files
@@ -31,10 +40,15 @@ from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
+from reelstore.services.journal import Journal
+from reelstore.services.leases import RENEW_SECONDS, BlockLeases
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
+from reelstore.services.mending import Mender
+from reelstore.services.moves import Moves
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
+from reelstore.services.progress import Progress
 from reelstore.services.proving import ShardProver
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalance import Reconciler
@@ -141,12 +155,16 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
     application = await assemble(settings, metadata, entropy=entropy)
+    if settings.database_url is None:  # the data folder is locked: whoever held a lease is gone
+        await application.rebalancer.leases.forget_others()
     background = background_of(application)
     try:
         background.start()
         yield application
     finally:
         await background.stop()
+        with suppress(MetadataUnavailable):  # leases end by themselves
+            await application.rebalancer.leases.leave()
         await application.store.close()
         await application.fleet.close()
 
@@ -160,6 +178,7 @@ def background_of(application: Application) -> Background:
     ]
     if settings.background:
         chores += [
+            Chore("keeping leases", RENEW_SECONDS, application.rebalancer.leases.renew),
             Chore("removing emptied servers", REMOVAL_SECONDS, application.removals.step),
             Chore("evicting silent servers", EVICTION_SECONDS, application.evictor.step),
             Chore("ending uploads", settings.expiry_seconds, application.expire),
@@ -206,13 +225,7 @@ async def assemble(
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
-    rebalancer = Rebalancer(
-        metadata=metadata,
-        topology=topology,
-        reconciler=Reconciler(metadata, topology, fleet, repairer, attention, pace),
-        attention=attention,
-        schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
-    )
+    rebalancer = _rebalancer(settings, store, metadata, attention, repairer, pace, holder=random_id(entropy))
     guard, events = ClockGuard(metadata), EventLog(metadata)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
@@ -257,6 +270,34 @@ def _chunk_store(
         on_defect=attention.on_defect,
         is_known_bad=attention.is_known_bad,
         limits=_limits(settings),
+    )
+
+
+def _rebalancer(
+    settings: Settings,
+    store: ChunkStore,
+    metadata: Metadata,
+    attention: Attention,
+    repairer: Repairer,
+    pace: Pace,
+    *,
+    holder: str,
+) -> Rebalancer:
+    control = Control(metadata, holder)
+    progress = Progress(metadata, store.topology, time.monotonic)
+    mender = Mender(store, repairer, Moves(control, store.activity.idle_seconds), pace, progress)
+    deletes = DeleteRounds(metadata, store.fleet, control)
+    return Rebalancer(
+        metadata=metadata,
+        topology=store.topology,
+        fleet=store.fleet,
+        reconciler=Reconciler(metadata, store.topology, store.fleet, repairer, mender, deletes, attention, progress),
+        attention=attention,
+        schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
+        control=control,
+        leases=BlockLeases(metadata, holder),
+        progress=progress,
+        journal=Journal(metadata),
     )
 
 

@@ -65,7 +65,7 @@ RULES_6_TO_12 = (
         "6 delete only what was listed",
         f"{COLLECTING}::test_nothing_is_deleted_that_the_listing_did_not_show",
         (
-            REBALANCE,
+            ROUNDS,
             "                    gone = await member.driver.delete(entry.name)\n",
             (
                 "                    gone = True\n"
@@ -131,7 +131,7 @@ RULES_6_TO_12 = (
         "a defect in a clean partition does not unsettle it",
         "7 a found defect raises the version",
         f"{SYNCED}::test_a_partition_is_not_clean_while_a_server_of_its_row_lacks_a_shard",
-        (REBALANCE, "            await uow.partitions.raise_versions(where.policy, sorted(outcome.defects))\n", ""),
+        (REBALANCE, "            await uow.partitions.raise_versions(where.policy, sorted(defects))\n", ""),
     ),
     bug(
         "a miss is final although the ring changed during the search",
@@ -175,8 +175,8 @@ RULES_6_TO_12 = (
         f"{REPAIR}::test_a_fault_on_the_way_that_a_second_reading_does_not_show_changes_nothing",
         (
             REPAIRER,
-            "good = await self._is_good(member, shard) or await self._is_good(member, shard)",
-            "good = await self._is_good(member, shard)",
+            "good = await self._is_good(member, shard.name) or await self._is_good(member, shard.name)",
+            "good = await self._is_good(member, shard.name)",
         ),
     ),
     bug(
@@ -212,7 +212,11 @@ RULES_6_TO_12 = (
         "10 everything is seen again",
         f"{SYNCED}::test_a_shard_that_vanished_unseen_is_put_again",
         ("services/rebalancer.py", "            if began < self._next_pass_at:\n", "            if self._passes:\n"),
-        ("services/rebalancer.py", "        if self.clock() < self._scrub_at:\n", "        if self._passes:\n"),
+        (
+            "services/rebalancer.py",
+            "        if self._looking.locked() or self.progress.clock() < self._scrub_at:\n",
+            "        if self._passes:\n",
+        ),
     ),
     bug(
         "a server that returns is trusted to have what it had",
@@ -220,8 +224,8 @@ RULES_6_TO_12 = (
         f"{SYNCED}::test_a_server_that_comes_back_is_looked_at_whole_before_the_next_survey",
         (
             "services/health.py",
-            "            await uow.partitions.raise_versions(policy, rows.tolist())\n",
-            "            del rows\n",
+            "        await uow.partitions.raise_versions(policy, rows.tolist())\n",
+            "        del rows\n",
         ),
     ),
     bug(

@@ -22,7 +22,8 @@ from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata, PartitionState, UnitOfWork
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.services.epochs import begin_epochs, draw_tenures, next_ring_sets, present_layout
-from reelstore.services.rebalance import Outcome, Verify
+from reelstore.services.outcome import Outcome
+from reelstore.services.rebalance import Verify
 from reelstore.services.survey import Slice
 from reelstore.services.video_requests import VideoList
 from reelstore.storage.interface import ByteString, ShardEntry, StorageServer

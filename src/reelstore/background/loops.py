@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from reelstore.domain.errors import ReelstoreError
 from reelstore.services.rebalancer import Rebalancer
 
+STEPS_AT_ONCE = 3
+"""While one of them lists or deletes, others move."""
 IDLE_SECONDS = 1.0
 BACKOFF_SECONDS = 2.0
 
@@ -43,7 +45,7 @@ class Background:
     def __init__(self, chores: Sequence[Chore], *, rebalancer: Rebalancer | None) -> None:
         self._loops: list[Awaitable[None]] = [_repeat(chore) for chore in chores]
         if rebalancer is not None:
-            self._loops.append(_reconcile(rebalancer))
+            self._loops += [_reconcile(rebalancer) for _ in range(STEPS_AT_ONCE)]
         self._tasks: list[asyncio.Future[None]] = []
 
     def start(self) -> None:

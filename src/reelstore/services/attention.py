@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from reelstore.chunkstore.fetching import Defect
@@ -65,6 +65,11 @@ class Attention:
     def is_known_bad(self, shard: ShardName) -> bool:
         """Return whether a shard was found bad, and is not good yet."""
         return shard in self.known_bad
+
+    def put_back(self, needs: Mapping[Partition, Need]) -> None:
+        """Note again what was taken and could not be done; it is not urgent enough to wake anybody."""
+        for key, need in needs.items():
+            self._needs[key] = self._needs.get(key, Need()) | need
 
     def on_defect(self, defect: Defect) -> None:
         """Note what a read met; a shard that is known to be bad is no news, and would keep the background busy."""

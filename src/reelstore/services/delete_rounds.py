@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Callable, Iterable, Mapping
 
 from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet, FleetMember
 from reelstore.domain.errors import ServerFull, ServerUnavailable
+from reelstore.domain.event import Event, EventKind
 from reelstore.repositories.interface import Cluster, Metadata
-from reelstore.storage.interface import Marker
+from reelstore.services.control import Control, Paused
+from reelstore.storage.interface import Marker, ShardEntry
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +22,58 @@ class DeleteRounds:
     A marker that is ahead of the metadata, or of another generation, means that this metadata is a copy that was
     restored or cloned, and knows less than the servers do: every delete in the cluster stops, until an operator
     accepts.
+
+    Args:
+        metadata: counts the rounds.
+        fleet: where shards are deleted.
+        control: says whether anything may be deleted now.
     """
 
-    def __init__(self, metadata: Metadata, fleet: Fleet) -> None:
+    def __init__(self, metadata: Metadata, fleet: Fleet, control: Control) -> None:
         self._metadata = metadata
         self._fleet = fleet
+        self._control = control
         self.stopped_because: str | None = None
+
+    async def delete(
+        self, doomed: Mapping[int, Iterable[ShardEntry]], freed: Callable[[int, ShardEntry], None]
+    ) -> None:
+        """Delete shards in a round of their own; what remains is garbage, and seen again.
+
+        Args:
+            doomed: by server number, what rule 6 allows to be deleted.
+            freed: told of each one that was there and is gone.
+
+        Raises:
+            Paused: nothing more may be deleted now.
+            MetadataUnavailable: a retry can help.
+        """
+        await self._control.check()
+        allowed = await self.begin()
+        servers = doomed.keys() & allowed
+        paused = await asyncio.gather(*(self._delete_from(server, doomed[server], freed) for server in servers))
+        if any(paused):
+            raise Paused
+
+    async def _delete_from(
+        self, server: int, entries: Iterable[ShardEntry], freed: Callable[[int, ShardEntry], None]
+    ) -> bool:
+        """Delete from one server; return whether it was paused before the end."""
+        member = self._fleet.get(server)
+        if member is None:
+            return False
+        try:
+            for entry in entries:
+                await self._control.check()
+                async with member.answering(ANSWER_SECONDS, "a delete"):
+                    gone = await member.driver.delete(entry.name)
+                if gone:
+                    freed(server, entry)
+        except ServerUnavailable as error:
+            member.failed(error)
+        except Paused:
+            return True
+        return False
 
     async def begin(self) -> frozenset[int]:
         """Begin a round.
@@ -39,9 +89,12 @@ class DeleteRounds:
             cluster = await view.cluster.get()
         if cluster is None:
             return frozenset()
+        was_stopped = self.stopped_because is not None
         for member, marker in markers:
             self._compare(member, marker, cluster)
         if self.stopped_because is not None:
+            if not was_stopped:
+                await self._tell(self.stopped_because)
             return frozenset()
         async with self._metadata.unit_of_work() as uow:
             rounds = await uow.cluster.raise_delete_rounds()
@@ -79,6 +132,13 @@ class DeleteRounds:
                 f"server {member.server.name} has seen {marker.delete_rounds} rounds of deletes, "
                 f"the metadata knows of {cluster.delete_rounds}: it was restored from an older state"
             )
+
+    async def _tell(self, reason: str) -> None:
+        async with self._metadata.unit_of_work() as uow:
+            await uow.events.add(
+                Event(EventKind.DELETES_STOPPED, "", f"no shard is deleted any more: {reason}", await uow.now())
+            )
+            await uow.commit()
 
     def _stop(self, reason: str) -> None:
         if self.stopped_because is None:

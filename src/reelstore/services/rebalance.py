@@ -6,28 +6,26 @@ compare-and-swap on a version that was read before the listing.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from enum import StrEnum
-from itertools import chain
 
-from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet
+from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.chunk import Chunk, ShardName
-from reelstore.domain.errors import ServerUnavailable
+from reelstore.domain.counter import Counter
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need
+from reelstore.services.control import Paused
 from reelstore.services.delete_rounds import DeleteRounds
-from reelstore.services.pace import Pace
+from reelstore.services.mending import Case, Mender
+from reelstore.services.outcome import Outcome
+from reelstore.services.progress import Progress
 from reelstore.services.repair import Repairer, ShardState
 from reelstore.services.survey import Expected, Findings, Slice, survey
 from reelstore.services.verified import VerifiedThrough
 from reelstore.storage.interface import ShardEntry
-
-PUTS_AT_ONCE = 4
 
 log = logging.getLogger(__name__)
 
@@ -39,27 +37,6 @@ class Verify(StrEnum):
     ALL = "all"
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What one reconcile did.
-
-    Args:
-        put_bytes: of shards that were missing or bad.
-        freed_bytes: of shards that were deleted.
-        verified: shards read and hashed.
-        defects: partitions in which a shard was missing or bad although they were called clean.
-        blocked: partitions that could not be proved, each with the reason.
-        lost: chunks that are nowhere although every server answered.
-    """
-
-    put_bytes: int = 0
-    freed_bytes: int = 0
-    verified: int = 0
-    defects: set[int] = field(default_factory=set)
-    blocked: dict[int, str] = field(default_factory=dict)
-    lost: dict[str, Chunk] = field(default_factory=dict)
-
-
 class Reconciler:
     """Make what is there what should be there.
 
@@ -67,9 +44,11 @@ class Reconciler:
         metadata: what should be there.
         topology: where.
         fleet: what is there.
-        repairer: reads, hashes and puts single shards.
+        repairer: judges and repairs single shards.
+        mender: does so for many, within the limits.
+        deletes: removes what is superfluous.
         attention: where found defects are noted, to be looked at again.
-        pace: how fast shards may be verified.
+        progress: how far all of it has come.
     """
 
     def __init__(
@@ -78,28 +57,31 @@ class Reconciler:
         topology: TopologyCache,
         fleet: Fleet,
         repairer: Repairer,
+        mender: Mender,
+        deletes: DeleteRounds,
         attention: Attention,
-        pace: Pace,
+        progress: Progress,
     ) -> None:
         self._metadata = metadata
         self._topology = topology
         self._fleet = fleet
         self._repairer = repairer
+        self._mender = mender
         self._attention = attention
-        self._pace = pace
+        self._progress = progress
         self._verified = VerifiedThrough()
         self.lost: dict[str, Chunk] = {}
-        self._bad: dict[ShardName, int] = {}
+        self._bad: set[ShardName] = set()
         attention.known_bad = self._bad
         attention.lost = self.lost
-        self.deletes = DeleteRounds(metadata, fleet)
+        self.deletes = deletes
 
     async def reconcile(self, where: Slice, *, verify: Verify, collect: bool = False) -> Outcome:
         """Reconcile a slice of partitions.
 
         1. With `collect`, drop the rows of chunks that nothing refers to; their shards are garbage from then on.
         2. Read the versions, list every server, then read what the metadata expects (rules 6 and 7).
-        3. Put what a server of the newest row lacks, copied from a verified shard.
+        3. Put what a server of the newest row lacks: adopted where it has the bytes, else copied from a good shard.
         4. Swap *synced* for each partition in which nothing was left out and no version moved.
         5. Delete, of that very listing, names whose chunk has no row, and, once *synced* is committed, names that the
            row does not promise.
@@ -108,22 +90,20 @@ class Reconciler:
             what was done, and what stands in the way.
 
         Raises:
+            Paused: nothing more may be moved now. What was done is kept and counted; the rest is as it was.
             MetadataUnavailable: nothing of it is half done; a retry can help.
         """
         outcome = Outcome()
         if collect:
             await self._collect(where)
         findings = await survey(self._metadata, self._topology.present, self._fleet, where)
-        outcome.blocked.update((p, f"unreachable: {server}") for p, server in findings.unprovable.items())
-        suspects, gone = await self._faults(findings, where, verify, outcome)
-        await self._note_defects(findings, where, suspects + gone, outcome)
-        self._note_bad(where, suspects + gone)
-        await self._put_all(suspects, gone, outcome)
-        self._note_lost(where, outcome)
-        swapped = await self._swap(findings, where, outcome)
-        await self._delete(findings, swapped, outcome)
-        if verify is Verify.ALL:
-            await self._note_scrubbed(findings, where, outcome)
+        try:
+            await self._settle(findings, where, verify, outcome)
+        except Paused:
+            await self._record(findings, where, outcome)
+            raise
+        proved = findings.states.keys() - outcome.blocked.keys() if verify is Verify.ALL else ()
+        await self._record(findings, where, outcome, scrubbed=sorted(proved))
         return outcome
 
     async def _collect(self, where: Slice) -> None:
@@ -135,105 +115,134 @@ class Reconciler:
             if dropped:
                 ring = topology.ring(where.policy)
                 await uow.partitions.raise_versions(where.policy, [ring.partition_of(c.digest) for c in dropped])
+                size_bytes = sum(chunk.size_bytes for chunk in dropped)
+                await uow.counters.add(
+                    {Counter.CHUNKS_COLLECTED: len(dropped), Counter.CHUNKS_COLLECTED_BYTES: size_bytes}
+                )
                 await uow.commit()
         if dropped:
             log.info("collected %d chunks without references", len(dropped))
 
-    async def _faults(
-        self, findings: Findings, where: Slice, verify: Verify, outcome: Outcome
-    ) -> tuple[list[Expected], list[Expected]]:
-        """Return the expected shards that are bad, and those that are missing."""
-        suspects: list[Expected] = []
-        gone: list[Expected] = []
-        unread: list[Expected] = []
+    async def _settle(self, findings: Findings, where: Slice, verify: Verify, outcome: Outcome) -> None:
+        outcome.blocked.update((p, f"unreachable: {server}") for p, server in findings.unprovable.items())
+        cases = self._cases(findings, where, verify)
+        for case in cases:
+            for shard in case.suspect:
+                self._note_fault(shard, outcome, corrupt=True)
+            for shard in case.gone:
+                self._note_fault(shard, outcome, corrupt=False, move=findings.is_move(shard))
+        await self._note_defects(findings, where, [s for case in cases for s in case.suspect + case.gone], outcome)
+        self._note_lacking(findings, where, cases)
+        if not await self._mend(findings, where, cases, outcome):
+            return
+        # What a server that is away keeps from being proved is noted all the same, or it would be read at every retry.
+        self._verified.note(where.policy, findings.expected, but=outcome.unverified)
+        self._note_lost(findings, where, outcome)
+        swapped = await self._swap(findings, where, outcome)
+        await self._delete(findings, swapped, outcome)
+
+    def _cases(self, findings: Findings, where: Slice, verify: Verify) -> list[Case]:
+        """Join, by chunk, the expected shards that are missing, bad or to be read; those with fewest copies first."""
+        others: defaultdict[str, defaultdict[int, list[ShardEntry]]] = defaultdict(lambda: defaultdict(list))
         # A copy that is to go may be the last good one: those that stay are read before (copy, verify, switch, delete).
-        losing_a_copy = {
-            entry.name.chunk
-            for partition, entries in findings.misplaced.items()
-            if partition not in findings.unprovable
-            for _, entry in entries
-        }
+        losing_a_copy = set()
+        for partition, entries in findings.misplaced.items():
+            for server, entry in entries:
+                others[entry.name.chunk][server].append(entry)
+                if partition not in findings.unprovable:
+                    losing_a_copy.add(entry.name.chunk)
+        cases: dict[str, Case] = {}
         for shard in findings.expected:
-            state = findings.states[shard.partition]
-            if shard.entry is None:
-                gone.append(shard)
-            elif not self._repairer.has_right_size(shard, shard.entry):
-                suspects.append(shard)
+            state, chunk, present = findings.states[shard.partition], shard.chunk, shard.entry
+            case = cases.get(chunk.id) or Case(chunk, shard.partition, others=others.get(chunk.id) or {})
+            if present is None:
+                case.gone.append(shard)
+            elif not self._repairer.has_right_size(shard, present):
+                case.suspect.append(shard)
             elif (
                 verify is Verify.ALL
                 or shard.chunk.id in losing_a_copy
                 or shard.name in self._bad
-                or self._verified.is_due(state, shard.seat.server, shard.entry)
+                or self._verified.is_due(state, shard.seat.server, present)
             ):
-                await self._pace.wait(shard.entry.size_bytes)
-                outcome.verified += 1
-                match await self._repairer.look(shard):
-                    case ShardState.CORRUPT:
-                        suspects.append(shard)
-                    case ShardState.MISSING:
-                        gone.append(shard)
-                    case ShardState.UNREACHABLE:
-                        unread.append(shard)
-                        outcome.blocked[shard.partition] = "unreachable: a server stopped answering"
-                    case ShardState.GOOD:
-                        pass
-        # What a server that is away keeps from being proved is noted all the same, or it would be read at every retry.
-        unverified = {(shard.partition, shard.seat.server) for shard in suspects + unread}
-        self._verified.note(where.policy, findings.expected, but=unverified)
-        return suspects, gone
+                case.look.append(shard)
+            else:
+                continue
+            cases[chunk.id] = case
+        for case in cases.values():
+            case.scrub = not (case.gone or case.suspect or case.chunk.id in losing_a_copy)
+        self._forget_unpromised(findings, where)
+        return sorted(cases.values(), key=lambda case: (case.scrub, -len(case.gone) - len(case.suspect)))
+
+    def _forget_unpromised(self, findings: Findings, where: Slice) -> None:
+        ring, promised = findings.topology.ring(where.policy), {shard.name for shard in findings.expected}
+        self._bad -= {
+            name
+            for name in self._bad - promised
+            if name.policy == where.policy and ring.partition_of(name.digest) in findings.states
+        }
+
+    def _note_fault(self, shard: Expected, outcome: Outcome, *, corrupt: bool, move: bool = False) -> None:
+        """Keep a bad shard in mind until it is put, and count it once: fetching for it meets it once more."""
+        if shard.name in self._bad:
+            return
+        self._bad.add(shard.name)
+        if corrupt:
+            outcome.counts[Counter.SHARDS_CORRUPT] += 1
+            outcome.corrupt.setdefault(shard.seat.server, []).append(shard.name)
+        elif not move:
+            outcome.counts[Counter.SHARDS_MISSING] += 1
 
     async def _note_defects(self, findings: Findings, where: Slice, faults: list[Expected], outcome: Outcome) -> None:
         """Unsettle partitions that were called clean and are not, and have them looked at again (rule 7)."""
-        clean = {
-            state.index
-            for state in findings.states.values()
-            if (state.synced_epoch, state.synced_version) == (findings.topology.epoch, state.version)
-        }
-        outcome.defects = {shard.partition for shard in faults if shard.chunk.id not in self.lost} & clean
-        if not outcome.defects:
+        defects = {
+            shard.partition
+            for shard in faults
+            if shard.chunk.id not in self.lost and findings.is_clean(shard.partition)
+        } - outcome.defects
+        if not defects:
             return
+        outcome.defects |= defects
         async with self._metadata.unit_of_work() as uow:
-            await uow.partitions.raise_versions(where.policy, sorted(outcome.defects))
+            await uow.partitions.raise_versions(where.policy, sorted(defects))
             await uow.commit()
-        self._attention.add(where.policy, outcome.defects, Need())
+        self._attention.add(where.policy, defects, Need())
 
-    async def _put_all(self, suspects: list[Expected], gone: list[Expected], outcome: Outcome) -> None:
-        faults = chain(((shard, True) for shard in suspects), ((shard, False) for shard in gone))
+    def _note_lacking(self, findings: Findings, where: Slice, cases: list[Case]) -> None:
+        """Have progress know what is really lacking, in the place of what the rings let expect."""
+        lacking = dict.fromkeys(findings.states, 0)
+        for case in cases:
+            lacking[case.partition] += sum(self._repairer.size_bytes(shard) for shard in case.gone + case.suspect)
+        self._progress.lacking(where.policy, lacking, at_least=findings.unprovable)
 
-        async def put(shard: Expected, *, suspect: bool) -> None:
-            repaired = await self._repairer.put(shard, suspect=suspect)
-            outcome.put_bytes += repaired.size_bytes
-            if repaired.why_not is None:
-                self._bad.pop(shard.name, None)
-            if repaired.lost:
-                outcome.lost[shard.chunk.id] = shard.chunk
-            elif repaired.why_not is not None:
-                outcome.blocked[shard.partition] = repaired.why_not
-
-        async def put_next() -> None:
-            for shard, suspect in faults:
-                await put(shard, suspect=suspect)
+    async def _mend(self, findings: Findings, where: Slice, cases: list[Case], outcome: Outcome) -> bool:
+        async def found(shard: Expected, state: ShardState) -> None:
+            self._note_fault(shard, outcome, corrupt=state is ShardState.CORRUPT)
+            self._progress.lacking_too(where.policy, shard.partition, self._repairer.size_bytes(shard))
+            await self._note_defects(findings, where, [shard], outcome)
 
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(PUTS_AT_ONCE):
-                    group.create_task(put_next())
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
+            return await self._mender.mend(
+                cases,
+                outcome,
+                is_move=findings.is_move,
+                found=found,
+                wanted=lambda: self._topology.present.epoch == findings.topology.epoch,
+            )
+        finally:
+            self._bad -= outcome.proved
 
-    def _note_bad(self, where: Slice, faults: list[Expected]) -> None:
-        """Keep, with its partition, each shard that is bad, until it is put: fetching for it meets it once more."""
-        for name, partition in list(self._bad.items()):
-            if name.policy == where.policy and where.start <= partition < where.stop:
-                del self._bad[name]
-        self._bad.update((shard.name, shard.partition) for shard in faults)
-
-    def _note_lost(self, where: Slice, outcome: Outcome) -> None:
+    def _note_lost(self, findings: Findings, where: Slice, outcome: Outcome) -> None:
         """Keep the list of chunks that are nowhere: they leave the set that *synced* waits for, and stay an alert."""
-        ring = self._topology.present.ring(where.policy)
+        ring = findings.topology.ring(where.policy)
+        present = {shard.chunk.id for shard in findings.expected}
         for chunk in list(self.lost.values()):
-            if chunk.policy == where.policy and where.start <= ring.partition_of(chunk.digest) < where.stop:
+            partition = ring.partition_of(chunk.digest)
+            if chunk.policy == where.policy and partition in findings.states and chunk.id not in outcome.lost:
                 del self.lost[chunk.id]
+                if chunk.id in present and partition not in outcome.blocked:
+                    outcome.found_again.append(chunk)
+        outcome.newly_lost = [chunk for chunk in outcome.lost.values() if chunk.id not in self.lost]
         self.lost.update(outcome.lost)
 
     async def _swap(self, findings: Findings, where: Slice, outcome: Outcome) -> set[int]:
@@ -244,10 +253,7 @@ class Reconciler:
             for state in findings.states.values()
             if state.index not in outcome.blocked
             and state.index not in outcome.defects
-            and (
-                (state.synced_epoch, state.synced_version) != (epoch, state.version)
-                or state.index in findings.misplaced
-            )
+            and (not findings.is_clean(state.index) or state.index in findings.misplaced)
         ]
         if not candidates:
             return set()
@@ -274,28 +280,44 @@ class Reconciler:
                     doomed[server].append(entry)
         if not doomed:
             return
-        allowed = await self.deletes.begin()
-        freed = await asyncio.gather(*(self._delete_from(server, doomed[server]) for server in doomed.keys() & allowed))
-        outcome.freed_bytes += sum(freed)
+        misplaced = {entry.name.chunk for entries in findings.misplaced.values() for _, entry in entries}
 
-    async def _delete_from(self, server: int, entries: Iterable[ShardEntry]) -> int:
-        member = self._fleet.get(server)
-        freed = 0
-        if member is None:
-            return freed
-        try:
-            for entry in entries:
-                async with member.answering(ANSWER_SECONDS, "a delete"):
-                    gone = await member.driver.delete(entry.name)
-                freed += entry.size_bytes if gone else 0
-        except ServerUnavailable as error:
-            member.failed(error)  # what remains is garbage, and seen again
-        return freed
+        def freed(server: int, entry: ShardEntry) -> None:
+            outcome.freed.add((server, entry.name))
+            if entry.name.chunk in misplaced:
+                outcome.counts[Counter.MISPLACED_SHARDS_FREED] += 1
+                outcome.counts[Counter.MISPLACED_FREED_BYTES] += entry.size_bytes
+            else:
+                outcome.counts[Counter.GARBAGE_SHARDS_FREED] += 1
+                outcome.counts[Counter.GARBAGE_FREED_BYTES] += entry.size_bytes
 
-    async def _note_scrubbed(self, findings: Findings, where: Slice, outcome: Outcome) -> None:
-        proved = [index for index in findings.states if index not in outcome.blocked]
-        if not proved:
+        await self.deletes.delete(doomed, freed)
+
+    async def _record(
+        self, findings: Findings, where: Slice, outcome: Outcome, *, scrubbed: Sequence[int] = ()
+    ) -> None:
+        """Write down what was done and found, in one transaction for the whole slice."""
+        self._note_garbage(findings, where, outcome)
+        if outcome.moved_bytes:
+            outcome.counts[Counter.MOVING_SECONDS] += self._progress.take_moving_seconds()
+        if not (outcome.counts.total() or outcome.found_again or outcome.newly_lost or scrubbed):
             return
-        async with self._metadata.unit_of_work() as uow:
-            await uow.partitions.set_scrubbed(where.policy, proved, at=await uow.now())
-            await uow.commit()
+        async with self._progress.recording:
+            async with self._metadata.unit_of_work(frees=outcome.freed_bytes > 0) as uow:
+                now = await uow.now()
+                await uow.counters.add(outcome.counts)
+                for event in outcome.events(now, {m.server.number: m.server.name for m in self._fleet}):
+                    await uow.events.add(event)
+                if scrubbed:
+                    await uow.partitions.set_scrubbed(where.policy, scrubbed, at=now)
+                await uow.commit()
+            self._progress.recorded(outcome.moved_bytes)
+
+    def _note_garbage(self, findings: Findings, where: Slice, outcome: Outcome) -> None:
+        ring = findings.topology.ring(where.policy)
+        left: defaultdict[int, int] = defaultdict(int)
+        for server, entries in findings.garbage.items():
+            for entry in entries:
+                if (server, entry.name) not in outcome.freed:
+                    left[ring.partition_of(entry.name.digest)] += entry.size_bytes
+        self._progress.note_garbage(where.policy, where.start, where.stop, left)

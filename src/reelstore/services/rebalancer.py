@@ -1,29 +1,40 @@
-"""What to reconcile next, and how far it has come.
+"""What to reconcile next.
 
 `step` does one bounded piece of work and is all that the background calls: noted needs first, then partitions that
-are not proved, then one slice of the survey that sees everything again, then one slice of the scrub.
+are not proved, then one slice of the survey that sees everything again, then one slice of the scrub. Several steps may
+run at the same time, each in a block of partitions of its own.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 
-import numpy as np
-
+from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import TopologyCache
-from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need, Partition
-from reelstore.services.rebalance import Outcome, Reconciler, Verify
+from reelstore.services.control import Control, Paused
+from reelstore.services.journal import Journal
+from reelstore.services.leases import BlockLeases, block_of
+from reelstore.services.ordering import by_urgency, slices
+from reelstore.services.outcome import Outcome
+from reelstore.services.progress import Progress
+from reelstore.services.rebalance import Reconciler, Verify
+from reelstore.services.rebalance_status import RebalanceState, RebalanceStatus
 from reelstore.services.survey import Slice
+
+__all__ = ["RebalanceState", "RebalanceStatus", "Rebalancer", "Schedule"]
 
 SLICE_PARTITIONS_MAX = 256
 SLICE_CHUNKS = 4_000
 """A step must be short: what is more urgent waits for its end, and what is compared in it blocks others."""
+SLICE_MOVED_BYTES = 512 * 1024 * 1024
+"""What is moved in one step: both copies are there until its end."""
 SCRUB_PARTITIONS = 64
 SCRUB_CHUNKS = 256
 FAIR_STEPS = 10
@@ -36,44 +47,13 @@ SCRUB_LOOK_SECONDS = 60.0
 REASONS_MAX = 20
 
 
-class RebalanceState(StrEnum):
-    """What is going on; `idle` is proved by a listing, never assumed (rule 14)."""
-
-    IDLE = "idle"
-    RUNNING = "running"
-    PAUSED = "paused"
-    BLOCKED = "blocked"
-
-
-@dataclass(frozen=True, slots=True)
-class RebalanceStatus:
-    """How far reconciling has come; bytes and rates are of the present run, which began when something was unproved."""
-
-    state: RebalanceState
-    reasons: tuple[str, ...]
-    epoch: int
-    partitions_total: int
-    partitions_done: int
-    bytes_total: int
-    bytes_moved: int
-    rate_bytes_per_second: float
-    eta_seconds: float | None
-
-
-@dataclass(slots=True)
-class _Run:
-    """Counters since the partitions were last all proved."""
-
-    began: float
-    moved_bytes: int = 0
-    partitions: int = 0
-
-
 @dataclass(slots=True)
 class _Sweep:
     """One time through what is not proved; a retry takes what was blocked too."""
 
-    slices: Iterator[Slice] = field(default_factory=lambda: iter(()))
+    waiting: deque[Slice] = field(default_factory=deque)
+    under_way: int = 0
+    epoch: int = 0
     began: float = 0.0
     retry: bool = False
 
@@ -82,8 +62,9 @@ class _Sweep:
 class _Pass:
     """A survey pass under way."""
 
-    slices: Iterator[Slice]
+    waiting: deque[Slice]
     collect: bool
+    partitions: int
     worked_seconds: float = 0.0
 
 
@@ -102,14 +83,18 @@ class Schedule:
 
 @dataclass(slots=True)
 class Rebalancer:
-    """Drive a `Reconciler`. One at a time in a process; more of them, in other processes, do harmless double work."""
+    """Drive a `Reconciler`, beside those of other processes: what one of them works on is passed over by the others."""
 
     metadata: Metadata
     topology: TopologyCache
+    fleet: Fleet
     reconciler: Reconciler
     attention: Attention
     schedule: Schedule
-    clock: Callable[[], float] = time.monotonic
+    control: Control
+    leases: BlockLeases
+    progress: Progress
+    journal: Journal
     _steps: int = 0
     _blocked: dict[Partition, str] = field(default_factory=dict)
     _sweep: _Sweep = field(default_factory=_Sweep)
@@ -118,14 +103,26 @@ class Rebalancer:
     _next_pass_at: float = 0.0
     _passes: int = 0
     _scrub_at: float = 0.0
-    _run: _Run | None = None
+    _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def step(self) -> bool:
-        """Do the most urgent piece of work; return whether there was any.
+        """Do the most urgent piece of work; return whether there was any that may be done now.
 
         Raises:
             MetadataUnavailable: a retry can help; needs that were taken are noted again.
         """
+        try:
+            await self.control.check()
+            worked = await self._work()
+        except Paused:
+            self.attention.wake.clear()  # what was noted waits too
+            worked = False
+        if not worked:
+            await self.leases.rest()
+        return worked
+
+    async def _work(self) -> bool:
         self._steps += 1
         if self._steps % FAIR_STEPS == 0 and (await self._survey() or await self._scrub()):
             return True
@@ -135,163 +132,226 @@ class Rebalancer:
 
     async def _needs(self) -> bool:
         needs = self.attention.take()
-        if not needs:
-            return False
         try:
-            await self._meet(needs)
-        except MetadataUnavailable:
-            for (policy, index), need in needs.items():
-                self.attention.add(policy, [index], need)
-            raise
-        return True
+            worked = False
+            for need in set(needs.values()):
+                partitions = [partition for partition, present in needs.items() if present == need]
+                for where in slices(partitions, SLICE_PARTITIONS_MAX):
+                    if await self._meet(where, need):
+                        worked = True
+                        for index in range(where.start, where.stop):
+                            del needs[where.policy, index]
+            return worked
+        finally:  # what failed, was paused or is under way elsewhere is noted again, and wakes nobody
+            self.attention.put_back(needs)
 
-    async def _meet(self, needs: Mapping[Partition, Need]) -> None:
-        for policy in {policy for policy, _ in needs}:
-            unsettled = [index for (name, index), need in needs.items() if name == policy and need.unsettled]
-            if unsettled:
-                async with self.metadata.unit_of_work() as uow:
-                    await uow.partitions.raise_versions(policy, unsettled)
-                    await uow.commit()
-        for need in set(needs.values()):
-            partitions = [partition for partition, present in needs.items() if present == need]
-            for where in _slices(partitions, SLICE_PARTITIONS_MAX):
-                await self._reconcile(where, Verify.ALL if need.verify else Verify.CHANGED, collect=need.collect)
+    async def _meet(self, where: Slice, need: Need) -> bool:
+        async with self.leases.holding(where) as held:
+            if held:
+                if need.unsettled:
+                    async with self.metadata.unit_of_work() as uow:
+                        await uow.partitions.raise_versions(where.policy, range(where.start, where.stop))
+                        await uow.commit()
+                verify = Verify.ALL if need.verify else Verify.CHANGED
+                await self._reconcile(where, verify, collect=need.collect)
+            return held
 
     async def _unproved(self) -> bool:
-        where = next(self._sweep.slices, None)
-        if where is None:
-            self._sweep = await self._next_sweep()
-            where = next(self._sweep.slices, None)
-        if where is None:
-            return False
-        await self._reconcile(where, Verify.CHANGED)
-        return True
+        async with self._next_unproved() as where:
+            if where is None:
+                return False
+            await self._reconcile(where, Verify.CHANGED)
+            return True
+
+    @asynccontextmanager
+    async def _next_unproved(self) -> AsyncIterator[Slice | None]:
+        """Give the first slice of the sweep whose block is free, and hold its lease meanwhile."""
+        async with self._choosing:
+            if self._sweep.epoch != self.topology.present.epoch:
+                self._sweep.waiting.clear()  # another ring asks for other things, and may number them anew
+            if not self._sweep.waiting and not self._sweep.under_way:
+                self._sweep = await self._next_sweep()
+            sweep = self._sweep
+        while (where := next((each for each in sweep.waiting if not self.leases.is_busy(each)), None)) is not None:
+            async with self.leases.holding(where) as held:
+                if not held:  # another process works there; what it leaves comes with the next sweep
+                    passed = block_of(where)
+                    sweep.waiting = deque(each for each in sweep.waiting if block_of(each) != passed)
+                    continue
+                sweep.waiting.remove(where)
+                sweep.under_way += 1
+                try:
+                    yield where
+                finally:
+                    sweep.under_way -= 1
+                return
+        yield None
 
     async def _next_sweep(self) -> _Sweep:
-        began = self.clock()
+        began = self.progress.clock()
         if self._sweep.retry:  # half of the time is left to what is less urgent, however long a retry takes
             self._retry_at = began + max(BLOCKED_RETRY_SECONDS, began - self._sweep.began)
         retry = began >= self._retry_at
-        unproved = await self._list_unproved()
-        if not unproved:
-            self._run = None
+        unproved = await self._list_unproved(refresh=True)
+        await self._tell(unproved)
         due = [partition for partition in unproved if retry or partition not in self._blocked]
-        return _Sweep(_slices(due, SLICE_PARTITIONS_MAX), began, retry and bool(due))
+        up = {member.server.number for member in self.fleet if member.is_up}
+        urgent, others = by_urgency(self.topology.present, due, up)
+        waiting = deque(slices(urgent, SLICE_PARTITIONS_MAX))
+        waiting += slices(others, SLICE_PARTITIONS_MAX, size_of=self.progress.left_in, bytes_max=SLICE_MOVED_BYTES)
+        return _Sweep(waiting, epoch=self.topology.present.epoch, began=began, retry=retry and bool(due))
+
+    async def _tell(self, unproved: list[Partition]) -> None:
+        """Have the journal say what begins, cannot go on, or is done."""
+        topology, amounts = self.topology.present, await self.progress.amounts(unproved)
+        if not unproved:
+            await self.journal.finished(topology.epoch)
+            return
+        moving = sum(int(topology.synced[policy][index]) != topology.epoch for policy, index in unproved)
+        if moving:
+            await self.journal.started(topology.epoch, partitions=moving, size_bytes=amounts.left_bytes)
+        reasons = self._reasons(unproved)
+        if self._is_blocked(unproved, reasons):
+            await self.journal.blocked(topology.epoch, reasons)
 
     async def _survey(self) -> bool:
-        began = self.clock()
-        if self._pass is None:
-            if began < self._next_pass_at:
-                return False
-            self._pass = _Pass(iter(await self._all_slices()), collect=self._passes == 0)
-        where = next(self._pass.slices, None)
-        if where is None:
-            rest = max(self.schedule.survey_seconds, self._pass.worked_seconds * (SURVEY_DUTY - 1))
-            self._next_pass_at = self.clock() + rest
-            self._pass = None
-            self._passes += 1
+        if self._looking.locked():
             return False
-        outcome = await self._reconcile(where, Verify.CHANGED, collect=self._pass.collect)
-        if not outcome.verified:  # reading keeps to a pace of its own
-            self._pass.worked_seconds += self.clock() - began
-        return True
+        async with self._looking:
+            began = self.progress.clock()
+            partitions = self._count_partitions()
+            if self._pass is None or self._pass.partitions != partitions:  # after a split, they are numbered anew
+                if began < self._next_pass_at:
+                    return False
+                self._pass = _Pass(deque(await self._all_slices()), self._passes == 0, partitions)
+            surveyed = await self._survey_one(self._pass)
+            if not self._pass.waiting:
+                rest = max(self.schedule.survey_seconds, self._pass.worked_seconds * (SURVEY_DUTY - 1))
+                self._next_pass_at = self.progress.clock() + rest
+                self._pass = None
+                self._passes += 1
+            return surveyed
+
+    async def _survey_one(self, present: _Pass) -> bool:
+        """Survey the first slice that nobody works on; return whether there was one."""
+        for where in tuple(present.waiting):
+            async with self.leases.holding(where) as held:
+                if held:
+                    began = self.progress.clock()
+                    outcome = await self._reconcile(where, Verify.CHANGED, collect=present.collect)
+                    present.waiting.remove(where)
+                    if not outcome.verified:  # reading keeps to a pace of its own
+                        present.worked_seconds += self.progress.clock() - began
+                    return True
+        return False
 
     async def _scrub(self) -> bool:
-        if self.clock() < self._scrub_at:
+        if self._looking.locked() or self.progress.clock() < self._scrub_at:
             return False
+        async with self._looking:
+            due = await self._due_for_scrub()
+            for where in due:
+                async with self.leases.holding(where) as held:
+                    if held:
+                        await self._reconcile(where, Verify.ALL, collect=True)
+                        return True
+            if not due:
+                self._scrub_at = self.progress.clock() + SCRUB_LOOK_SECONDS
+            return False
+
+    async def _due_for_scrub(self) -> list[Slice]:
+        """Return slices of the partitions that were not read for longest, of the first policy that has any."""
         async with self.metadata.snapshot() as view:
-            due = await view.now() - timedelta(seconds=self.schedule.scrub_seconds)
+            before = await view.now() - timedelta(seconds=self.schedule.scrub_seconds)
             chunks = (await view.videos.totals()).chunks
             for policy in self.topology.present.policies:
                 states = await view.partitions.list(policy)
-                waiting = [s.index for s in states if s.scrubbed_at is None or s.scrubbed_at < due]
-                waiting = [index for index in waiting if (policy, index) not in self._blocked]
-                if waiting:
-                    break
-            else:
-                self._scrub_at = self.clock() + SCRUB_LOOK_SECONDS
-                return False
-        count = min(SCRUB_PARTITIONS, max(1, len(states) * SCRUB_CHUNKS // max(chunks, 1)))
-        for where in _slices([(policy, index) for index in waiting[:count]], count):
-            await self._reconcile(where, Verify.ALL, collect=True)
-        return True
+                due = [(policy, s.index) for s in states if s.scrubbed_at is None or s.scrubbed_at < before]
+                due = [partition for partition in due if partition not in self._blocked]
+                if due:
+                    return list(
+                        slices(due, min(SCRUB_PARTITIONS, max(1, len(states) * SCRUB_CHUNKS // max(chunks, 1))))
+                    )
+        return []
 
     async def _reconcile(self, where: Slice, verify: Verify, *, collect: bool = False) -> Outcome:
         outcome = await self.reconciler.reconcile(where, verify=verify, collect=collect)
         for partition in range(where.start, where.stop):
             self._blocked.pop((where.policy, partition), None)
         self._blocked.update(((where.policy, partition), why) for partition, why in outcome.blocked.items())
-        if self._run is None and outcome.put_bytes:
-            self._run = _Run(self.clock())
-        if self._run is not None:
-            self._run.moved_bytes += outcome.put_bytes
         return outcome
 
     # ------------------------------------------------------------------ what there is to do, and how far it is
 
-    async def _list_unproved(self) -> list[Partition]:
-        topology = self.topology.present
+    async def _list_unproved(self, *, refresh: bool = False) -> list[Partition]:
         async with self.metadata.snapshot() as view:
+            if refresh and await view.rings.head() != self.topology.present.epoch:
+                await self.topology.refresh()
+            topology = self.topology.present
             return [
                 (policy, index)
                 for policy in topology.policies
                 for index in await view.partitions.unsettled(policy, epoch=topology.epoch)
             ]
 
+    def _count_partitions(self) -> int:
+        topology = self.topology.present
+        return sum(topology.ring(policy).partitions for policy in topology.policies)
+
     async def _all_slices(self) -> list[Slice]:
         async with self.metadata.snapshot() as view:
             chunks = (await view.videos.totals()).chunks
-        slices: list[Slice] = []
-        for policy in self.topology.present.policies:
-            partitions = self.topology.present.ring(policy).partitions
+        topology, found = self.topology.present, list[Slice]()
+        for policy in topology.policies:
+            partitions = topology.ring(policy).partitions
             size = min(SLICE_PARTITIONS_MAX, max(1, partitions * SLICE_CHUNKS // max(chunks, 1)))
-            slices += [Slice(policy, start, min(start + size, partitions)) for start in range(0, partitions, size)]
-        return slices
+            found += slices(((policy, index) for index in range(partitions)), size)
+        return found
 
     async def status(self) -> RebalanceStatus:
-        """Say how far reconciling has come."""
-        topology = self.topology.present
-        unproved = await self._list_unproved()
-        total = sum(topology.ring(policy).partitions for policy in topology.policies)
+        """Say how far reconciling has come.
+
+        Raises:
+            MetadataUnavailable: a retry can help.
+        """
+        control = await self.control.read()
+        topology, unproved = self.topology.present, await self._list_unproved(refresh=True)
+        amounts = await self.progress.amounts(unproved)
         reasons = self._reasons(unproved)
-        listed = self._passes > 0  # what is lost is known only from listings of this process
-        if listed and not unproved and not reasons:
-            state = RebalanceState.IDLE
-        elif reasons and all(partition in self._blocked for partition in unproved):
+        if control.paused:
+            state = RebalanceState.PAUSED
+            since = await self.control.paused_since()
+            reasons = (f"paused{f' since {since:%Y-%m-%d %H:%M:%S} UTC' if since else ''}", *reasons)
+        elif self._is_blocked(unproved, reasons):
             state = RebalanceState.BLOCKED
-        else:
+        elif unproved or not self._passes:  # what is lost is known only from listings of this process
             state = RebalanceState.RUNNING
-        run = self._run or _Run(self.clock())
-        seconds = self.clock() - run.began
-        rate = run.moved_bytes / seconds if seconds > 0 else 0.0
-        left = await self._bytes_left(unproved) if unproved else 0
+        else:
+            state = RebalanceState.IDLE
+        total = self._count_partitions()
+        rate, limit = amounts.rate_bytes_per_second, control.bytes_per_second
+        expected_rate = rate if limit is None else min(rate, limit)
         return RebalanceStatus(
             state=state,
             reasons=reasons,
             epoch=topology.epoch,
             partitions_total=total,
             partitions_done=total - len(unproved),
-            bytes_total=run.moved_bytes + left,
-            bytes_moved=run.moved_bytes,
+            bytes_total=amounts.total_bytes,
+            bytes_moved=amounts.moved_bytes,
             rate_bytes_per_second=rate,
-            eta_seconds=left / rate if rate and state is RebalanceState.RUNNING else None,
+            eta_seconds=amounts.left_bytes / expected_rate
+            if expected_rate and state is RebalanceState.RUNNING
+            else None,
+            garbage_bytes=self.progress.garbage_bytes,
+            paused=control.paused,
+            bytes_per_second=control.bytes_per_second,
+            concurrency=control.concurrency,
+            workers=self.control.workers,
         )
 
-    async def _bytes_left(self, unproved: list[Partition]) -> int:
-        """Estimate what is still to be moved: for each unproved partition, the shards of servers new in its row."""
-        topology = self.topology.present
-        async with self.metadata.snapshot() as view:
-            totals = await view.videos.totals()
-        partitions = sum(topology.ring(policy).partitions for policy in topology.policies)
-        mean = totals.chunk_bytes / partitions
-        moving = 0
-        for policy, newest in topology.newest.items():
-            indexes = np.array([index for named, index in unproved if named == policy], dtype=np.int64)
-            now, synced = newest.slots[indexes], topology.synced[policy][indexes]
-            for epoch, rings in topology.older.items():
-                was = rings.rings[policy].slots[indexes]
-                moving += int(np.sum((now != was) & (now >= 0) & (synced == epoch)[:, np.newaxis]))
-        return round(mean * moving)
+    def _is_blocked(self, unproved: Iterable[Partition], reasons: tuple[str, ...]) -> bool:
+        return bool(reasons) and all(partition in self._blocked for partition in unproved)
 
     def _reasons(self, unproved: Iterable[Partition]) -> tuple[str, ...]:
         reasons = dict.fromkeys(self._blocked[partition] for partition in unproved if partition in self._blocked)
@@ -300,17 +360,3 @@ class Rebalancer:
         if self.reconciler.deletes.stopped_because:
             reasons[f"deletes are stopped: {self.reconciler.deletes.stopped_because}"] = None
         return tuple(reasons)[:REASONS_MAX]
-
-
-def _slices(partitions: Iterable[Partition], size_max: int) -> Iterator[Slice]:
-    """Join sorted partitions into runs of neighbours of one policy, each of at most that many."""
-    run: Slice | None = None
-    for policy, index in partitions:
-        if run is not None and run.policy == policy and run.stop == index and index - run.start < size_max:
-            run = Slice(policy, run.start, index + 1)
-            continue
-        if run is not None:
-            yield run
-        run = Slice(policy, index, index + 1)
-    if run is not None:
-        yield run

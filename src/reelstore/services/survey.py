@@ -73,6 +73,19 @@ class Findings:
     garbage: defaultdict[int, list[ShardEntry]] = field(default_factory=lambda: defaultdict(list))
     misplaced: defaultdict[int, list[tuple[int, ShardEntry]]] = field(default_factory=lambda: defaultdict(list))
 
+    def is_clean(self, partition: int) -> bool:
+        """Return whether the partition was called clean at the newest epoch when its version was read."""
+        state = self.states[partition]
+        return (state.synced_epoch, state.synced_version) == (self.topology.epoch, state.version)
+
+    def is_move(self, shard: Expected) -> bool:
+        """Return whether a shard is expected only since the row is another: it was never there, and is not missed."""
+        state = self.states[shard.partition]
+        if state.synced_epoch == self.topology.epoch:
+            return False
+        older = self.topology.older.get(state.synced_epoch)
+        return older is None or shard.seat not in older.rings[state.policy].row(shard.partition)
+
 
 async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Slice) -> Findings:
     """Compare a slice with what should be there; changes nothing.

@@ -45,9 +45,10 @@ async def test_work_goes_on_without_rest_until_there_is_none() -> None:
     steps = Steps(True, True, True)
     background = background_of(steps)
     background.start()
-    await until(lambda: steps.taken == 4)
+    each_rests_once = 3 + loops.STEPS_AT_ONCE
+    await until(lambda: steps.taken == each_rests_once)
     await asyncio.sleep(0.01)
-    assert steps.taken == 4
+    assert steps.taken == each_rests_once
     await background.stop()
 
 
@@ -55,9 +56,9 @@ async def test_a_need_ends_the_rest() -> None:
     steps = Steps()
     background = background_of(steps)
     background.start()
-    await until(lambda: steps.taken == 1)
+    await until(lambda: steps.taken == loops.STEPS_AT_ONCE)
     steps.attention.wake.set()
-    await until(lambda: steps.taken > 1)
+    await until(lambda: steps.taken > loops.STEPS_AT_ONCE)
     await background.stop()
 
 

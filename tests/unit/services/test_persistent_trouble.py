@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reelstore.domain.errors import MetadataUnavailable, ServerFull
-from reelstore.services.rebalance import Outcome, Verify
+from reelstore.services.outcome import Outcome
+from reelstore.services.rebalance import Verify
 from reelstore.services.survey import Slice
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
 
@@ -120,7 +121,7 @@ async def test_a_scrub_slice_is_cut_by_the_number_of_chunks(cluster: Cluster, mo
 async def test_a_server_that_never_returns_from_a_call_does_not_stop_the_background(
     operation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("survey", "rebalance", "delete_rounds"):
+    for module in ("survey", "delete_rounds"):
         monkeypatch.setattr(f"reelstore.services.{module}.ANSWER_SECONDS", 0.1)
     async with memory_cluster(get_timeout_seconds=0.1, put_timeout_seconds=0.1) as cluster:
         video = await cluster.store(content(20 * CHUNK))

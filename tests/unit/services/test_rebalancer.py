@@ -9,8 +9,10 @@ import pytest
 from reelstore.domain.chunk import ShardName
 from reelstore.services import rebalancer as rebalancer_module
 from reelstore.services.attention import Attention, Need
+from reelstore.services.ordering import slices as slices_of
 from reelstore.services.rebalance import Verify
-from reelstore.services.rebalancer import BLOCKED_RETRY_SECONDS, RebalanceStatus, _slices
+from reelstore.services.rebalance_status import RebalanceStatus
+from reelstore.services.rebalancer import BLOCKED_RETRY_SECONDS
 from reelstore.services.survey import Slice
 from tests.cluster import CHUNK, POLICY, Cluster, content, disk_cluster, memory_cluster
 
@@ -181,7 +183,7 @@ async def test_slices_of_a_survey_are_cut_by_the_number_of_chunks(
 def test_partitions_are_joined_into_bounded_runs(
     partitions: list[tuple[str, int]], size_max: int, slices: list[tuple[str, int, int]]
 ) -> None:
-    assert list(_slices(partitions, size_max)) == [Slice(*each) for each in slices]
+    assert list(slices_of(partitions, size_max)) == [Slice(*each) for each in slices]
 
 
 # ---------------------------------------------------------------------- the truth
