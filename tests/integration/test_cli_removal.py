@@ -63,6 +63,7 @@ def test_a_server_is_removed_when_it_is_empty_and_a_dead_one_by_force(reelstore:
     assert "answers" in alive.stderr
     shutil.rmtree(tmp_path / "data" / "servers" / "disk3")
     wait_until(lambda: "unreachable" in reelstore("server", "show", "disk3").stdout)
+    assert "server disk3 does not answer" in reelstore("server", "show", "disk3").stdout.partition("history")[2]
     forced = reelstore("server", "remove", "disk3", "--force", "--yes")
     assert forced.exit_code == 0, forced.stderr
     assert forced.stdout.splitlines()[-1] == "removed disk3, which did not answer"

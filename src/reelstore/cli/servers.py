@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 servers_app = typer.Typer(
     help="Storage servers: add, list, show, change, drain, remove.", no_args_is_help=True, rich_markup_mode=None
 )
+_EVENTS_SHOWN = 5
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The server's name.")]
 
 
@@ -77,12 +78,13 @@ def show_server(
     token: Token = None,
     json: Json = False,
 ) -> None:
-    """Show what is known of a storage server.
+    """Show what is known of a storage server, and what happened to it last.
 
     'reelstore ls --server NAME' lists its videos.
     """
     with connect(url, token) as client:
         server = client.server(name)
+        history = [] if json else list(client.server_history(name, limit=_EVENTS_SHOWN))
     if json:
         output.document(server.document)
         return
@@ -97,6 +99,7 @@ def show_server(
             ("last seen", local_time(server.last_seen_at)),
             ("used", f"{size(server.used_bytes)} of {size(server.capacity_bytes)}"),
             ("share", f"{percent(server.share)} of the ring"),
+            ("history", "\n".join(f"{local_time(event.at)}  {event.message}" for event in history)),
         ]
     )
 

@@ -19,6 +19,7 @@ from reelstore.client.errors import (
     TargetExists,
     UnexpectedAnswer,
 )
+from reelstore.client.event_values import Event
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.plan_values import Change, Move, Plan, PlannedServer, PlannedZone, PlanWarning
 from reelstore.client.removal_values import RemovalCheck, RemovedServer, VideoAtRisk
@@ -43,6 +44,7 @@ __all__ = [
     "DownloadFailed",
     "Downloaded",
     "Emptied",
+    "Event",
     "Health",
     "InvalidRequest",
     "Move",

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from reelstore.client.asking import Asking, given
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
+from reelstore.client.event_values import Event
 from reelstore.client.plan_values import Change, Plan
 from reelstore.client.removal_values import RemovalCheck, RemovedServer
 from reelstore.client.values import Video
@@ -27,6 +28,11 @@ class ClusterCalls(Asking):
     def server(self, name: str) -> Server:
         """Describe a storage server."""
         return Server.parse(self._ask("GET", f"/servers/{segment(name)}", "server"))
+
+    def server_history(self, name: str, *, limit: int | None = None) -> Iterator[Event]:
+        """Iterate over what happened to a storage server, the newest first; also to one that is removed."""
+        for item in self._items(f"/servers/{segment(name)}/history", "event", query={}, limit=limit):
+            yield Event.parse(item)
 
     def server_videos(self, name: str, *, limit: int | None = None) -> Iterator[Video]:
         """Iterate over the videos with bytes on a storage server."""

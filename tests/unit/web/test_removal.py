@@ -147,3 +147,17 @@ async def test_there_is_nothing_to_remove_where_there_is_no_server(gateway: Gate
     for method, path in (("DELETE", ""), ("DELETE", "?force=true"), ("GET", "/removal-check")):
         answer = await gateway.http.request(method, f"{SERVERS}/{name}{path}")
         assert answer.status_code in {400, 404, 405}, answer.text
+
+
+async def test_the_history_of_a_server_is_kept_when_it_is_gone(gateway: Gateway) -> None:
+    path = f"{SERVERS}/disk3/history"
+    assert (await gateway.http.get(path)).json() == {"items": [], "next_cursor": None}
+    kill(gateway, "disk3")
+    for _ in range(3):
+        await gateway.application.monitor.probe_all()
+    await gateway.http.delete(f"{SERVERS}/disk3", params={"force": "true"})
+    events = await gateway.pages(path, limit=1)
+    assert [event["kind"] for event in events] == ["server.removed", "server.draining", "server.unreachable"]
+    assert {event["subject"] for event in events} == {"disk3"}
+    assert_problem(await gateway.http.get(f"{SERVERS}/nobody/history"), 404, "server-not-found")
+    assert_problem(await gateway.http.get(path, params={"cursor": "x"}), 400, "invalid-cursor")

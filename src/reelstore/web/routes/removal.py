@@ -8,11 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 
 from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.errors import InvalidInput
-from reelstore.web import schemas_removal, schemas_ring
-from reelstore.web.application import Changes, Forcing, RemovalChecks, Servers
+from reelstore.domain.event import SERVER_EVENTS
+from reelstore.services.events import EventFilter
+from reelstore.web import schemas, schemas_events, schemas_removal, schemas_ring
+from reelstore.web.application import Changes, Events, Forcing, RemovalChecks, Servers
 from reelstore.web.leaving import while_client_stays
+from reelstore.web.limits import PAGE_SIZE_DEFAULT
 from reelstore.web.openapi import problems
 from reelstore.web.routes.servers import AcceptWarnings, Stage, changed_server
+from reelstore.web.routes.videos import Cursor, PageSize
 
 router = APIRouter(prefix="/api/v1", tags=["servers"])
 
@@ -66,3 +70,21 @@ async def remove_server(
 async def check_removal(request: Request, removals: RemovalChecks, name: str) -> schemas_removal.RemovalCheck:
     """Say what is in the way, with evidence. Lists the server, and all others unless it is empty: it takes a while."""
     return schemas_removal.RemovalCheck.of(await while_client_stays(request, removals.check(name)))
+
+
+@router.get(
+    "/servers/{name}/history",
+    operation_id="listServerHistory",
+    summary="What happened to a storage server",
+    response_model=schemas.Listing[schemas_events.Event],
+    responses=problems(404),
+)
+async def list_server_history(
+    servers: Servers, events: Events, name: str, limit: PageSize = PAGE_SIZE_DEFAULT, cursor: Cursor = None
+) -> schemas.Listing[schemas_events.Event]:
+    """Return one page of its events, the newest first; also of a server that is removed."""
+    page = await events.latest(limit=limit, cursor=cursor, wanted=EventFilter(SERVER_EVENTS, name))
+    if not page.items and cursor is None:
+        await servers.get(name)
+    items = [schemas_events.Event.model_validate(event) for event in page.items]
+    return schemas.Listing(items=items, next_cursor=page.next_cursor)
