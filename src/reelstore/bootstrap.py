@@ -30,6 +30,7 @@ from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
+from reelstore.services.capacity import CapacityService
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.control import Control
 from reelstore.services.delete_rounds import DeleteRounds
@@ -59,6 +60,7 @@ from reelstore.services.repair import Repairer
 from reelstore.services.retention import Retention
 from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
+from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
@@ -99,6 +101,8 @@ class Application:
     quarantine: Quarantine
     scrub_watch: ScrubWatch
     servers: ServerManager
+    health: ClusterHealth
+    capacity: CapacityService
     changes: TopologyChanges
     monitor: Monitor
     removals: Removals
@@ -162,6 +166,7 @@ async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -
         background.start()
         yield application
     finally:
+        application.feed.close()
         await background.stop()
         with suppress(MetadataUnavailable):  # leases end by themselves
             await application.rebalancer.leases.leave()
@@ -181,6 +186,7 @@ def background_of(application: Application) -> Background:
             Chore("keeping leases", RENEW_SECONDS, application.rebalancer.leases.renew),
             Chore("removing emptied servers", REMOVAL_SECONDS, application.removals.step),
             Chore("evicting silent servers", EVICTION_SECONDS, application.evictor.step),
+            Chore("sampling how full servers are", settings.usage_sample_seconds, application.capacity.sample),
             Chore("ending uploads", settings.expiry_seconds, application.expire),
             Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
             Chore("emptying the quarantine", FORGET_SECONDS, application.quarantine.expire),
@@ -226,7 +232,7 @@ async def assemble(
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
     rebalancer = _rebalancer(settings, store, metadata, attention, repairer, pace, holder=random_id(entropy))
-    guard, events = ClockGuard(metadata), EventLog(metadata)
+    guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
         settings=settings,
@@ -240,7 +246,9 @@ async def assemble(
         verifier=ClusterVerifier(metadata, topology, prover),
         quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
         scrub_watch=ScrubWatch(metadata, topology, scrub_seconds=settings.scrub_seconds),
-        servers=ServerManager(metadata, topology, fleet, attention, changes),
+        servers=servers,
+        health=ClusterHealth(metadata, topology, fleet, servers, attention, guard),
+        capacity=CapacityService(metadata, topology, fleet, guard, sample_seconds=settings.usage_sample_seconds),
         changes=changes,
         monitor=monitor,
         removals=_removals(metadata, fleet, risks, changes, rebalancer),

@@ -96,7 +96,7 @@ async def test_a_gateway_starts_on_a_full_volume_reads_and_purges(volume: Path) 
     shutil.rmtree(volume / "servers" / "disk3")  # so that the start has something to write down
     filler = _fill(volume)
     async with running(settings) as application:
-        assert (await application.servers.status()).servers_up == 2
+        assert (await application.health.status()).servers_up == 2
         with pytest.raises(MetadataFull):
             await application.videos.trash(stored.video.id, expected_version=None)
         assert (await application.videos.purge(stored.video.id, expected_version=None)).freed_bytes == 3 * CHUNK

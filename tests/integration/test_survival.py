@@ -73,7 +73,7 @@ async def test_everything_is_read_and_stored_on_after_any_one_folder_is_deleted(
         films[(await cluster.store(content(9 * CHUNK, seed=9))).id] = content(9 * CHUNK, seed=9)
         await cluster.probe()
         await assert_identical(cluster, films)
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         assert status.health == "degraded"
         assert f"server {server} does not answer" in status.reasons[0]
 

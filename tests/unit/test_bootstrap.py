@@ -48,7 +48,7 @@ def rename(folder: Path, old: str, new: str) -> None:
 
 
 async def health(application: Application) -> tuple[str, tuple[str, ...]]:
-    status = await application.servers.status()
+    status = await application.health.status()
     return status.health, status.reasons
 
 
@@ -58,12 +58,12 @@ async def health(application: Application) -> tuple[str, tuple[str, ...]]:
 async def test_a_fresh_folder_becomes_a_cluster_and_stays_it(tmp_path: Path) -> None:
     folder = tmp_path / "not" / "there" / "yet"
     async with running(settings_of(folder)) as first:
-        status = await first.servers.status()
+        status = await first.health.status()
         assert (status.health, status.epoch, status.servers_up) == ("ok", 1, 3)
         assert await first.ready() == (True, "ready")
     assert sorted(path.name for path in (folder / "servers").iterdir()) == ["disk1", "disk2", "disk3"]
     async with running(settings_of(folder, copies=3, first_servers=5, partition_bits=6)) as again:
-        later = await again.servers.status()
+        later = await again.health.status()
         assert (later.id, later.epoch, later.servers_total) == (status.id, 1, 3)  # what is founded is not founded anew
         assert again.topology.present.policies["default"].copies == 2
 
@@ -86,7 +86,7 @@ async def test_a_cluster_on_disks_takes_no_server_that_forgets(tmp_path: Path) -
     async with running(settings_of(tmp_path)) as application:
         with pytest.raises(InvalidServerUrl, match="forgets"):
             await application.servers.add(name="fleeting", url="MEMORY:", zone=None, capacity_bytes=None)
-        assert (await application.servers.status()).servers_total == 3
+        assert (await application.health.status()).servers_total == 3
 
 
 async def test_after_the_end_nothing_is_held_open(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_founding_goes_on_after_a_crash_wherever_it_was(
         (before,) = database.execute("SELECT id FROM cluster").fetchone()
     database.close()
     async with running(settings_of(tmp_path)) as application:
-        status = await application.servers.status()
+        status = await application.health.status()
         assert (status.health, status.epoch, status.servers_up, status.id) == ("ok", 1, 3, before)
 
 

@@ -118,7 +118,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
 
 async def _announcement(application: Application, listener: socket.socket) -> str:
     """Say where it listens, where the data is, and what is not as it should be."""
-    settings, status = application.settings, await application.servers.status()
+    settings, status = application.settings, await application.health.status()
     host, port = listener.getsockname()[:2]
     place = "in memory, gone when this ends" if settings.memory else str(settings.data.resolve())
     lines = [

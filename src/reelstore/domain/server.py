@@ -88,3 +88,8 @@ def check_zone(zone: str) -> str:
     if not _ZONE.fullmatch(zone):
         raise InvalidInput("a zone has 1 to 63 letters, digits, '.', '_', ':' and '-'", field="zone")
     return zone
+
+
+def natural_order(name: str) -> list[tuple[int, str]]:
+    """Return what names are sorted by, so that `disk10` comes after `disk9`."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

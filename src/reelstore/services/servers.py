@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,13 +9,11 @@ import numpy as np
 from reelstore.chunkstore.fleet import Fleet, FleetMember
 from reelstore.chunkstore.topology import Topology, TopologyCache
 from reelstore.domain.change import ChangeAction, ServerChange
-from reelstore.domain.server import Server, ServerHealth, ServerState
+from reelstore.domain.server import Server, ServerHealth, ServerState, natural_order
 from reelstore.placement.plan import PlacementWarning
 from reelstore.placement.plan import warnings as placement_warnings
 from reelstore.repositories.interface import Metadata
-from reelstore.services.attention import Attention
 from reelstore.services.lookup import found_server
-from reelstore.services.status import ClusterStatus, cluster_status
 from reelstore.services.topology_changes import TopologyChanges
 
 
@@ -77,13 +74,11 @@ class ServerManager:
         metadata: Metadata,
         topology: TopologyCache,
         fleet: Fleet,
-        attention: Attention,
         changes: TopologyChanges,
     ) -> None:
         self._metadata = metadata
         self._topology = topology
         self._fleet = fleet
-        self._attention = attention
         self._changes = changes
 
     async def add(self, *, name: str, url: str, zone: str | None, capacity_bytes: int | None) -> ServerView:
@@ -112,7 +107,7 @@ class ServerManager:
         async with self._metadata.snapshot() as view:
             servers = await view.servers.list()
         present = [self._view(server) for server in servers if server.state is not ServerState.REMOVED]
-        return tuple(sorted(present, key=lambda view: _natural(view.server.name)))
+        return tuple(sorted(present, key=lambda view: natural_order(view.server.name)))
 
     async def get(self, name: str) -> ServerView:
         """Return one server; raise `ServerNotFound` when there is none of that name."""
@@ -135,12 +130,6 @@ class ServerManager:
             names = {server.number: server for server in await view.servers.list()}
         topology = self._topology.present
         return tuple(_ring_view(topology, policy, names) for policy in sorted(topology.policies))
-
-    async def status(self) -> ClusterStatus:
-        """Say whether all is well, in one value."""
-        servers = [view.server for view in await self.list()]
-        lost = len(self._attention.lost)
-        return await cluster_status(self._metadata, self._topology.present, self._fleet, servers, lost_chunks=lost)
 
 
 def _as_seen(server: Server, member: FleetMember) -> Server:
@@ -178,8 +167,3 @@ def _ring_view(topology: Topology, policy: str, servers: dict[int, Server]) -> R
 def _worded(warning: PlacementWarning, servers: dict[int, Server]) -> str:
     names = ", ".join(servers[number].name for number in warning.servers)
     return f"{warning.message}: {names}" if names else warning.message
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Order `disk10` after `disk9`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]

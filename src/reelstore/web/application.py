@@ -7,6 +7,7 @@ from typing import Annotated, Protocol, cast
 
 from fastapi import Depends, FastAPI, Request
 
+from reelstore.services.capacity import CapacityService
 from reelstore.services.events import EventLog
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.inspection import VideoInspector
@@ -16,6 +17,7 @@ from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.removal import Removals
 from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
+from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
@@ -94,6 +96,16 @@ class Application(Protocol):
         ...
 
     @property
+    def health(self) -> ClusterHealth:
+        """Say whether all is well."""
+        ...
+
+    @property
+    def capacity(self) -> CapacityService:
+        """Say how full it is, and will be."""
+        ...
+
+    @property
     def events(self) -> EventLog:
         """Read what happened."""
         ...
@@ -161,6 +173,14 @@ async def _rebalancer(request: Request) -> Rebalancer:
     return application_of(request).rebalancer
 
 
+async def _health(request: Request) -> ClusterHealth:
+    return application_of(request).health
+
+
+async def _capacity(request: Request) -> CapacityService:
+    return application_of(request).capacity
+
+
 async def _events(request: Request) -> EventLog:
     return application_of(request).events
 
@@ -181,3 +201,5 @@ Scrubbing = Annotated[ScrubWatch, Depends(_scrub_watch)]
 Rebalancing = Annotated[Rebalancer, Depends(_rebalancer)]
 Events = Annotated[EventLog, Depends(_events)]
 Feed = Annotated[LiveFeed, Depends(_feed)]
+ClusterCondition = Annotated[ClusterHealth, Depends(_health)]
+Fill = Annotated[CapacityService, Depends(_capacity)]

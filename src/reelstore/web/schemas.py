@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Generic, Literal, Self, TypeVar
 
@@ -14,8 +13,6 @@ from reelstore.domain.server import ServerHealth, ServerState
 from reelstore.domain.video import VideoState
 from reelstore.services import servers as server_service
 from reelstore.services import video_requests as video_service
-from reelstore.services.scrub_progress import ScrubProgress
-from reelstore.services.status import ClusterStatus
 from reelstore.web.etags import content_etag, description_etag
 
 Item = TypeVar("Item")
@@ -214,64 +211,6 @@ class Ring(Document):
     balance: float = Field(description="The largest load over the fair one; 1 is perfect.")
     warnings: list[str] = Field(description="What these servers cannot give to the policy.")
     width: int = Field(description="Slots of a partition: shards of a chunk.")
-
-
-class Totals(Document):
-    """How much there is."""
-
-    videos: int
-    video_bytes: int
-    trashed: int
-    trashed_bytes: int
-    chunks: int
-    chunk_bytes: int
-    open_files: int
-
-
-class Scrub(Document):
-    """How far the scrub is, which reads and hashes every shard within `scrub_seconds`."""
-
-    partitions_total: int
-    partitions_never: int = Field(description="Never scrubbed so far.")
-    partitions_due: int = Field(description="Not scrubbed within `scrub_seconds`: they are next.")
-    oldest_scrub_at: datetime | None = Field(description="Since then all but `partitions_never` were scrubbed.")
-    shards_verified: int = Field(description="Read and hashed since the cluster was founded.")
-    shards_verified_bytes: int
-
-
-class Health(Document):
-    """How the cluster is."""
-
-    id: str
-    health: Literal["ok", "degraded", "critical"]
-    reasons: list[str]
-    notes: list[str] = Field(description="What is under way or waits for somebody, and is no fault by itself.")
-    servers_up: int
-    servers_total: int
-    capacity_bytes: int
-    used_bytes: int
-    epoch: int
-    totals: Totals
-    scrub: Scrub
-
-    @classmethod
-    def of(cls, status: ClusterStatus, scrub: ScrubProgress) -> Self:
-        """Describe the cluster's health."""
-        return cls.model_validate({**asdict(status), "scrub": asdict(scrub)})
-
-
-class Rebalance(Document):
-    """How far the data is where the newest ring wants it."""
-
-    state: Literal["idle", "running", "paused", "blocked"]
-    reasons: list[str]
-    epoch: int
-    partitions_total: int
-    partitions_done: int
-    bytes_total: int
-    bytes_moved: int
-    rate_bytes_per_second: float
-    eta_seconds: float | None
 
 
 class Problem(BaseModel):

@@ -36,7 +36,7 @@ async def test_a_server_missing_at_the_start_leaves_everything_readable() -> Non
         cluster.missing = {"disk2"}
         await cluster.restart()
         assert await cluster.read(video.id) == data
-        assert (await cluster.app.servers.status()).health == "degraded"
+        assert (await cluster.app.health.status()).health == "degraded"
 
 
 async def test_an_added_server_receives_its_part() -> None:

@@ -81,7 +81,7 @@ async def test_a_loss_is_accepted_by_the_servers_name_alone_and_then_told() -> N
         event, *_ = await history(cluster, "disk1")
         assert event.data["videos_at_risk"] == [{"id": video_id, "name": "video.mp4"}]
         await cluster.settle()
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         assert status.health == "critical"
         assert len(cluster.app.attention.lost) == lost
         with pytest.raises(ChunkLost):

@@ -88,7 +88,7 @@ async def test_a_cluster_with_all_servers_is_ok_and_counts(cluster: Cluster) -> 
     trashed = await cluster.store(content(CHUNK, seed=1))
     await cluster.app.videos.trash(trashed.id, expected_version=None)
     await cluster.probe()
-    status = await cluster.app.servers.status()
+    status = await cluster.app.health.status()
     assert (status.health, status.reasons, status.epoch) == ("ok", (), 1)
     assert (status.servers_up, status.servers_total) == (3, 3)
     assert status.used_bytes == 12 * CHUNK
@@ -102,7 +102,7 @@ async def test_health_goes_from_ok_over_degraded_to_critical_and_back(cluster: C
         for server in cluster.servers:
             server.down = server.name in down
         await cluster.probe()
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         seen.append((status.health, status.servers_up, len(status.reasons)))
         assert all(any(name in reason for reason in status.reasons) for name in down)
         assert (await cluster.app.ready())[0] is (len(down) < 2)
@@ -111,13 +111,13 @@ async def test_health_goes_from_ok_over_degraded_to_critical_and_back(cluster: C
 
 async def test_fewer_servers_than_copies_is_degraded() -> None:
     async with memory_cluster(servers=2, copies=3) as cluster:
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         assert status.health == "degraded"
         assert status.reasons == ("policy default asks for 3 copies, and there are 2 servers",)
         await cluster.store(content(3 * CHUNK))
         await cluster.add_server("disk3")
         await cluster.settle()
-        assert (await cluster.app.servers.status()).health == "ok"
+        assert (await cluster.app.health.status()).health == "ok"
         await cluster.assert_whole()
 
 
@@ -249,18 +249,18 @@ async def test_probes_at_once_agree(cluster: Cluster) -> None:
     await cluster.probe()
     cluster.server("disk1").down = False
     await asyncio.gather(*(cluster.probe() for _ in range(5)))
-    assert (await cluster.app.servers.status()).health == "ok"
+    assert (await cluster.app.health.status()).health == "ok"
 
 
 async def test_full_servers_are_named_and_too_many_of_them_are_critical() -> None:
     async with memory_cluster(capacity_bytes=10 * CHUNK) as cluster:
         await cluster.server("disk1").put(ShardName(POLICY, bytes(32), "0" * 32, 0, 1), bytes(10 * CHUNK))
         await cluster.probe()
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         assert status.health == "degraded"
         assert status.reasons == ("server disk1 has no room for another chunk",)
         await cluster.server("disk2").put(ShardName(POLICY, bytes(32), "0" * 32, 0, 1), bytes(10 * CHUNK))
         await cluster.probe()
-        status = await cluster.app.servers.status()
+        status = await cluster.app.health.status()
         assert status.health == "critical"
         assert status.reasons[-1] == "1 servers have room, and 2 must: nothing can be stored"

@@ -1,0 +1,262 @@
+"""How full the servers are, how fast they fill, and how much video still fits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from reelstore.chunkstore.fleet import Fleet
+from reelstore.chunkstore.topology import Topology, TopologyCache
+from reelstore.domain.server import Server, ServerHealth, ServerState, natural_order
+from reelstore.repositories.interface import Metadata, UsageSample
+from reelstore.services.clock_guard import ClockGuard
+from reelstore.services.forecast import SAMPLES_KEEP, TREND_WINDOW, days_until_full, evenly, trend_bytes_per_day
+from reelstore.services.lookup import found_server
+from reelstore.services.plan_warnings import NEARLY_FULL
+
+CHART_SAMPLES_MAX = 200
+HISTORY_SECONDS = 60.0
+"""For so long what was sampled is not read again: samples come every few minutes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FillSample:
+    """How full a server, or all of them together, was at a time."""
+
+    at: datetime
+    used_bytes: int
+    capacity_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCapacity:
+    """How full one server is.
+
+    Args:
+        name, zone, state, health: of the server.
+        capacity_bytes: its weight in the ring.
+        used_bytes: bytes of shards.
+        free_bytes: what it still takes: the rest of its capacity, or of its disk where that is less.
+        headroom_bytes: what it takes until it is 85 % full.
+        trend_bytes_per_day: how fast it fills; None while there is too little to tell.
+        days_to_full: at that rate; None when it is not growing.
+    """
+
+    name: str
+    zone: str
+    state: ServerState
+    health: ServerHealth
+    capacity_bytes: int
+    used_bytes: int
+    free_bytes: int
+    headroom_bytes: int
+    trend_bytes_per_day: float | None
+    days_to_full: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """How full the cluster is; sums are over the servers that take part in the ring, what is used over all.
+
+    Args:
+        capacity_bytes, used_bytes, free_bytes, headroom_bytes: of all copies.
+        usable_bytes: bytes of video that still fit: until the first server is full, once all lies where the ring
+            wants it, each byte stored as often as the default policy asks.
+        first_full: the name of that server; None where there is none.
+        trend_bytes_per_day: how fast all servers together fill.
+        days_to_full: until the first server is full: that is what counts.
+        days_to_full_by_sum: until all servers together would be, were they filled evenly to the last byte.
+        servers: in order of name.
+        samples: for a chart, evenly picked.
+    """
+
+    capacity_bytes: int
+    used_bytes: int
+    free_bytes: int
+    headroom_bytes: int
+    usable_bytes: int
+    first_full: str | None
+    trend_bytes_per_day: float | None
+    days_to_full: float | None
+    days_to_full_by_sum: float | None
+    servers: tuple[ServerCapacity, ...]
+    samples: tuple[FillSample, ...]
+
+
+@dataclass(slots=True)
+class _History:
+    """What was sampled: in all, and by server."""
+
+    read_at: float = float("-inf")
+    total: list[FillSample] = field(default_factory=list)
+    servers: dict[str, list[FillSample]] = field(default_factory=dict)
+
+
+class CapacityService:
+    """Sample how full servers are, and forecast.
+
+    Args:
+        metadata: where samples are kept.
+        topology, fleet: the ring, and what each server says of itself.
+        guard: no sample is taken by a clock that has jumped.
+        sample_seconds: the rest between two samples, over all processes.
+    """
+
+    def __init__(
+        self,
+        metadata: Metadata,
+        topology: TopologyCache,
+        fleet: Fleet,
+        guard: ClockGuard,
+        *,
+        sample_seconds: float,
+    ) -> None:
+        self._metadata = metadata
+        self._topology = topology
+        self._fleet = fleet
+        self._guard = guard
+        self._sample_interval = timedelta(seconds=sample_seconds)
+        self._history = _History()
+
+    async def sample(self) -> bool:
+        """Write down how full each server is, unless another process has just done it; return whether it was done.
+
+        A server that does not answer is written down as it was: what it holds is still there.
+
+        Raises:
+            MetadataUnavailable: a retry can help.
+        """
+        async with self._metadata.unit_of_work() as uow:
+            now = await uow.now()
+            if self._guard.check(now) is not None or await uow.usage.since(now - self._sample_interval / 2):
+                return False
+            servers = [self._seen(server) for server in await uow.servers.list() if _is_there(server)]
+            await uow.usage.add([UsageSample(each.name, now, each.used_bytes, each.capacity_bytes) for each in servers])
+            await uow.commit()
+        self._history.read_at = float("-inf")
+        return True
+
+    async def report(self, *, server: str | None = None) -> Capacity:
+        """Say how full it is and will be.
+
+        Args:
+            server: list this one alone, with its own samples.
+
+        Raises:
+            ServerNotFound: there is no such server.
+            MetadataUnavailable: a retry can help.
+        """
+        async with self._metadata.snapshot() as view:
+            if server is not None:
+                found_server(await view.servers.get(server), server)
+            servers = [self._seen(each) for each in await view.servers.list() if _is_there(each)]
+            chunk_bytes = (await view.videos.totals()).chunk_bytes
+        history = await self._read_history()
+        described = {each.number: self._describe(each, history) for each in servers}
+        active = [each for each in described.values() if each.state is ServerState.ACTIVE]
+        free_bytes = sum(each.free_bytes for each in active)
+        parts = _parts(self._topology.present)
+        usable_bytes, first = _usable(described, parts, chunk_bytes, free_bytes)
+        trend = _trend(history.total)
+        samples = history.total if server is None else history.servers.get(server, [])
+        listed = sorted(described.values(), key=lambda each: natural_order(each.name))
+        return Capacity(
+            capacity_bytes=sum(each.capacity_bytes for each in active),
+            used_bytes=sum(each.used_bytes for each in listed),
+            free_bytes=free_bytes,
+            headroom_bytes=sum(each.headroom_bytes for each in active),
+            usable_bytes=usable_bytes,
+            first_full=first,
+            trend_bytes_per_day=trend,
+            days_to_full=days_until_full(usable_bytes * sum(parts.values()), trend),
+            days_to_full_by_sum=days_until_full(free_bytes, trend),
+            servers=tuple(each for each in listed if server in {None, each.name}),
+            samples=tuple(evenly(samples, CHART_SAMPLES_MAX)),
+        )
+
+    def _seen(self, server: Server) -> Server:
+        """Return a server with the fill that this process saw last."""
+        member = self._fleet.get(server.number)
+        return server if member is None or not member.is_up else member.server
+
+    def _describe(self, server: Server, history: _History) -> ServerCapacity:
+        member = self._fleet.get(server.number)
+        free_bytes = max(server.capacity_bytes - server.used_bytes, 0)
+        if member is not None and member.free_bytes is not None:
+            free_bytes = min(free_bytes, member.free_bytes)
+        trend = _trend(history.servers.get(server.name, []))
+        until_nearly_full = int(server.capacity_bytes * NEARLY_FULL) - server.used_bytes
+        return ServerCapacity(
+            name=server.name,
+            zone=server.zone,
+            state=server.state,
+            health=server.health,
+            capacity_bytes=server.capacity_bytes,
+            used_bytes=server.used_bytes,
+            free_bytes=free_bytes,
+            headroom_bytes=max(min(until_nearly_full, free_bytes), 0),
+            trend_bytes_per_day=trend,
+            days_to_full=days_until_full(free_bytes, trend),
+        )
+
+    async def _read_history(self) -> _History:
+        if time.monotonic() - self._history.read_at < HISTORY_SECONDS:
+            return self._history
+        async with self._metadata.snapshot() as view:
+            samples = await view.usage.since(await view.now() - SAMPLES_KEEP)
+        self._history = _sorted_out(samples)
+        return self._history
+
+
+def _is_there(server: Server) -> bool:
+    return server.state is not ServerState.REMOVED
+
+
+def _sorted_out(samples: Sequence[UsageSample]) -> _History:
+    """Split samples by server, and add up those of the same moment."""
+    history = _History(read_at=time.monotonic())
+    sums: dict[datetime, tuple[int, int]] = {}
+    for sample in samples:
+        fill = FillSample(sample.at, sample.used_bytes, sample.capacity_bytes)
+        history.servers.setdefault(sample.server, []).append(fill)
+        used, capacity = sums.get(sample.at, (0, 0))
+        sums[sample.at] = used + sample.used_bytes, capacity + sample.capacity_bytes
+    history.total = [FillSample(at, used, capacity) for at, (used, capacity) in sums.items()]
+    return history
+
+
+def _trend(samples: Sequence[FillSample]) -> float | None:
+    if not samples:
+        return None
+    recent = [sample for sample in samples if samples[-1].at - sample.at <= TREND_WINDOW]
+    return trend_bytes_per_day([sample.at for sample in recent], [sample.used_bytes for sample in recent])
+
+
+def _parts(topology: Topology) -> Mapping[int, float]:
+    """Return how many bytes of shards each server gets for a byte of video, by number: the default policy's ring."""
+    policy = topology.default_policy
+    ring, redundancy = topology.ring(policy), topology.redundancy(policy)
+    width = ring.width * redundancy.shard_size_bytes(topology.policy(policy).chunk_size_bytes)
+    return {
+        number: share * width / topology.policy(policy).chunk_size_bytes
+        for number, share in ring.shares().items()
+        if share > 0
+    }
+
+
+def _usable(
+    servers: Mapping[int, ServerCapacity], parts: Mapping[int, float], chunk_bytes: int, free_bytes: int
+) -> tuple[int, str | None]:
+    """Return how many bytes of video still fit, and the name of the server that is full first.
+
+    What counts is not how full servers are now, while data may still be moving, but how full the ring makes them.
+    """
+    known = {number: part for number, part in parts.items() if number in servers}
+    if not known:
+        return 0, None
+    room = {number: (servers[number].used_bytes + servers[number].free_bytes) / part for number, part in known.items()}
+    first = min(room, key=lambda number: (room[number], number))
+    left_bytes = min(room[first] - chunk_bytes, free_bytes / sum(known.values()))
+    return max(int(left_bytes), 0), servers[first].name
