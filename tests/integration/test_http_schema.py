@@ -62,7 +62,11 @@ def prove(gateway: LiveGateway, operation: Any, mode: GenerationMode) -> None:
         if sent % 2 and case.path_parameters:
             with gateway.client() as client:
                 video = client.post("/api/v1/videos?name=a.mp4", content=b"content").json()
+                plan = client.post(
+                    "/api/v1/ring/plans", json={"changes": [{"action": "drain", "name": "disk1"}]}
+                ).json()
             real = {"video_id": video["id"], "name": "disk1", "slug": "video-not-found"}
+            real["plan_id"] = plan.get("id", "0" * 32)
             case.path_parameters = {name: real[name] for name in case.path_parameters}
         if operation.path == "/api/v1/events":  # a stream has no end: tests of its own read it
             case.headers["accept"] = "application/json"

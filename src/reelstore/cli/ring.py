@@ -135,7 +135,7 @@ def _with_value(change: Change, text: str, pair: str) -> Change:
 
 @ring_app.command("plans")
 def list_plans(
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many to list.", metavar="N")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many to list.", metavar="N")] = 20,
     url: Url = DEFAULT_URL,
     token: Token = None,
     json: Json = False,

@@ -138,8 +138,8 @@ class ClusterCalls(Asking):
         body = given(epoch=epoch, stage=True)
         return Plan.parse(self._ask("POST", "/ring/revert", "plan", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
 
-    def plans(self, *, limit: int = 50) -> tuple[Plan, ...]:
-        """List plans, applied or not, the newest first."""
+    def plans(self, *, limit: int = 20) -> tuple[Plan, ...]:
+        """List up to 100 plans, applied or not, the newest first."""
         answer = self._ask("GET", "/ring/plans", "page of plans", query={"limit": limit})
         return tuple(Plan.parse(item) for item in answer.children("items", "plan"))
 

@@ -128,20 +128,21 @@ def price(old: Ring, new: Ring, shard_bytes: NDArray[np.int64]) -> Price:
     before, entered = _compared(old, new)
     left = ~(before[:, :, None] == new.slots[:, None, :]).any(axis=2) & (before != VACANT)
     sizes = np.broadcast_to(shard_bytes[:, None], new.slots.shape)
-    moved: Counter[tuple[int, int]] = Counter()
+    moved = _totals(np.stack([before[entered], new.slots[entered]], axis=1), sizes[entered])
     incoming: Counter[int] = Counter()
-    pairs, which = np.unique(np.stack([before[entered], new.slots[entered]], axis=1), axis=0, return_inverse=True)
-    totals = np.zeros(len(pairs), np.int64)
-    np.add.at(totals, which.reshape(-1), sizes[entered])  # whole numbers: a float would lose bytes beyond 8 PiB
-    for (source, target), size_bytes in zip(pairs.tolist(), totals.tolist(), strict=True):
-        if size_bytes:
-            moved[source, target] = size_bytes
-            incoming[target] += size_bytes
-    outgoing = {
-        number: int(sizes[left & (before == number)].sum(dtype=np.int64)) for number in np.unique(before[left]).tolist()
-    }
+    for (_, target), size_bytes in moved.items():
+        incoming[target] += size_bytes
+    outgoing = {number: size_bytes for (number,), size_bytes in _totals(before[left][:, None], sizes[left]).items()}
     minimum = sum(max(0, size_bytes - outgoing.get(number, 0)) for number, size_bytes in incoming.items())
-    return Price(dict(moved), dict(incoming), {number: size for number, size in outgoing.items() if size}, minimum)
+    return Price({(source, target): size for (source, target), size in moved.items()}, incoming, outgoing, minimum)
+
+
+def _totals(keys: NDArray[np.int32], sizes: NDArray[np.int64]) -> dict[tuple[int, ...], int]:
+    """Add up the sizes of equal rows of keys; what adds up to nothing is left out."""
+    found, which = np.unique(keys, axis=0, return_inverse=True)
+    totals = np.zeros(len(found), np.int64)
+    np.add.at(totals, which.reshape(-1), sizes)  # whole numbers: a float would lose bytes beyond 8 PiB
+    return {tuple(key): total for key, total in zip(found.tolist(), totals.tolist(), strict=True) if total}
 
 
 def warnings(members: Iterable[Member], *, width: int, losses_tolerated: int) -> tuple[PlacementWarning, ...]:

@@ -24,6 +24,9 @@ FORM_PART_HEADERS_MAX = 16
 FORM_PART_HEADER_BYTES_MAX = 8 * 1024
 
 PAGE_SIZE_DEFAULT = 50
+PLANS_DEFAULT = 20
+PLANS_MAX = 100
+"""Plans in one list; one of a large cluster has thousands of moves."""
 
 RANGES_MAX = 16
 """Ranges in one request; with more, the whole content is sent (RFC 9110, section 14.2, allows to ignore them)."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reelstore.domain.errors import InvalidInput, InvalidServerUrl
 from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.memory import MemoryServer
-from reelstore.storage.registry import URL_LENGTH_MAX, connect, default_zone, same_place
+from reelstore.storage.registry import URL_LENGTH_MAX, connect, default_capacity, default_zone, same_place
 from tests.contract.storage_suite import MARKER
 
 INVALID = {
@@ -48,7 +48,12 @@ INVALID = {
 
 @pytest.mark.parametrize(("url", "reason"), INVALID.items(), ids=lambda value: repr(value)[:40])
 def test_what_no_driver_understands_is_refused_with_the_reason(url: str, reason: str) -> None:
-    for ask in (lambda: connect(url, name="a"), lambda: default_zone(url), lambda: same_place(url, url)):
+    for ask in (
+        lambda: connect(url, name="a"),
+        lambda: default_zone(url),
+        lambda: default_capacity(url),
+        lambda: same_place(url, url),
+    ):
         with pytest.raises(InvalidServerUrl, match=reason) as error:
             ask()
         assert error.value.field == "url"
@@ -120,3 +125,10 @@ def test_a_place_inside_another_is_no_place_of_its_own(tmp_path: Path, made: boo
     for url in (inner.as_uri(), (link / "a").as_uri()):
         assert same_place(outer.as_uri(), url)
         assert same_place(url, outer.as_uri())
+
+
+def test_the_capacity_of_a_place_is_told_before_it_is_there(tmp_path: Path) -> None:
+    found = os.statvfs(tmp_path)
+    for path in (tmp_path, tmp_path / "not" / "yet"):
+        assert default_capacity(path.as_uri()) == found.f_blocks * found.f_frsize
+    assert default_capacity("memory:") == 4 * 1024**3

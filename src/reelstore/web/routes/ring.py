@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
@@ -10,11 +10,13 @@ from reelstore.domain.errors import PolicyNotFound
 from reelstore.web import schemas, schemas_ring
 from reelstore.web.application import Changes, Servers
 from reelstore.web.bodies import json_body, json_request_body
-from reelstore.web.limits import PAGE_SIZE_DEFAULT
+from reelstore.web.limits import PLANS_DEFAULT, PLANS_MAX
 from reelstore.web.openapi import problems
-from reelstore.web.routes.videos import PageSize
 
 router = APIRouter(prefix="/api/v1", tags=["cluster"])
+
+PLANNED: dict[int | str, dict[str, Any]] = {201: {"model": schemas_ring.Plan, "description": "Planned, not applied"}}
+"""What routes answer that plan with `stage` and otherwise apply at once."""
 
 
 @router.get(
@@ -67,7 +69,10 @@ async def plan_changes(
     response_model=schemas.Listing[schemas_ring.Plan],
     responses=problems(),
 )
-async def list_plans(changes: Changes, limit: PageSize = PAGE_SIZE_DEFAULT) -> schemas.Listing[schemas_ring.Plan]:
+async def list_plans(
+    changes: Changes,
+    limit: Annotated[int, Query(ge=1, le=PLANS_MAX, description="At most that many.")] = PLANS_DEFAULT,
+) -> schemas.Listing[schemas_ring.Plan]:
     """Return the latest plans, applied or not, the newest first, on one page."""
     found = await changes.latest(limit)
     return schemas.Listing(items=[schemas_ring.Plan.model_validate(plan) for plan in found], next_cursor=None)
@@ -107,7 +112,7 @@ async def apply_plan(
     operation_id="revertRing",
     summary="Go back to the servers of an earlier epoch",
     response_model=schemas_ring.Plan,
-    responses=problems(409, 413, 415),
+    responses=PLANNED | problems(409, 413, 415),
     openapi_extra=json_request_body(schemas_ring.Reversion, {"epoch": 7, "stage": True}, required=False),
 )
 async def revert_ring(

@@ -15,7 +15,7 @@ from reelstore.web.application import Changes, Servers, Videos
 from reelstore.web.bodies import json_body, json_request_body
 from reelstore.web.limits import PAGE_SIZE_DEFAULT
 from reelstore.web.openapi import problems
-from reelstore.web.routes.ring import plan_path
+from reelstore.web.routes.ring import PLANNED, plan_path
 from reelstore.web.routes.videos import Cursor, PageSize
 
 router = APIRouter(prefix="/api/v1", tags=["servers"])
@@ -56,9 +56,10 @@ async def add_server(
 ) -> schemas_ring.ChangedServer | schemas_ring.Plan:
     """Register a server and compute the next ring with it. New videos use it at once."""
     change = ServerChange(ChangeAction.ADD, new.name, new.url, new.zone, new.capacity_bytes)
+    answer = await changed_server(response, servers, changes, change, stage=stage, accept_warnings=accept_warnings)
     if not stage:
         response.headers["location"] = f"/api/v1/servers/{new.name}"
-    return await changed_server(response, servers, changes, change, stage=stage, accept_warnings=accept_warnings)
+    return answer
 
 
 @router.get(
@@ -78,7 +79,7 @@ async def describe_server(servers: Servers, name: str) -> schemas.Server:
     operation_id="changeServer",
     summary="Change a storage server's zone, capacity or state",
     response_model=schemas_ring.ChangedServer | schemas_ring.Plan,
-    responses=problems(404, 409, 413, 415),
+    responses=PLANNED | problems(404, 409, 413, 415),
     openapi_extra=json_request_body(schemas_ring.ServerPatch, {"capacity_bytes": 2 * 10**12}),
 )
 async def change_server(
