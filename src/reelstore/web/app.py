@@ -23,6 +23,7 @@ from reelstore.web.routes import (
     content,
     events,
     operations,
+    rebalance,
     removal,
     ring,
     servers,
@@ -52,7 +53,19 @@ def create_app(application: Application) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     attach(app, application)
-    for module in (storing, videos, content, verification, servers, removal, ring, cluster, events, operations):
+    for module in (
+        storing,
+        videos,
+        content,
+        verification,
+        servers,
+        removal,
+        ring,
+        rebalance,
+        cluster,
+        events,
+        operations,
+    ):
         app.include_router(module.router)
     patch_fastapi(app, redirect_from_root_to_docs=False)  # /docs, from files of the package
     openapi.install_openapi(app, schemas.Problem.model_json_schema())

@@ -10,7 +10,8 @@ from contextlib import aclosing
 from reelstore.domain.errors import InvalidInput
 from reelstore.domain.event import Event
 from reelstore.services.live_feed import Heartbeat, News, Position
-from reelstore.web import schemas, schemas_events
+from reelstore.web import schemas_events
+from reelstore.web.schemas_rebalance import Rebalance
 
 MEDIA_TYPE = "text/event-stream"
 RETRY_MILLISECONDS = 2_000
@@ -70,4 +71,4 @@ def frame(news: News) -> bytes:
         case Heartbeat():
             return b":\n\n"
         case _:
-            return f"event: rebalance\ndata: {schemas.Rebalance.model_validate(news).model_dump_json()}\n\n".encode()
+            return f"event: rebalance\ndata: {Rebalance.model_validate(news).model_dump_json()}\n\n".encode()
