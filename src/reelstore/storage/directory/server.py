@@ -273,12 +273,12 @@ class DirectoryServer:
                 if place.read_marker() is None:
                     place.claim(marker)
                 place.sync_path()
-            return place, self._own_marker(place)
+            return place, self._own_marker(place, claim=claim)
         except BaseException:
             place.release()
             raise
 
-    def _own_marker(self, place: Place) -> Marker:
+    def _own_marker(self, place: Place, *, claim: bool = False) -> Marker:
         """Read the marker, and make sure that it is ours."""
         found, expected = place.read_marker(), self._expected
         if found is None:
@@ -286,10 +286,9 @@ class DirectoryServer:
                 f"the folder {self._path} has no marker {MARKER}: is its disk mounted?", server=self._name
             )
         if expected is None or (found.cluster, found.server) != (expected.cluster, expected.server):
-            raise ServerRefused(
-                f"the folder {self._path} belongs to server {found.server!r} of cluster {found.cluster!r}",
-                server=self._name,
-            )
+            owned = f"the folder {self._path} belongs to server {found.server!r} of cluster {found.cluster!r}"
+            hint = f"; if that server was removed, empty the folder, its {MARKER} too, and add it again"
+            raise ServerRefused(owned + (hint if claim else ""), server=self._name)
         return found
 
     def _let_go(self, kind: type[StorageError], message: str) -> None:
