@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -32,8 +31,6 @@ from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
 from reelstore.services.capacity import CapacityService
 from reelstore.services.clock_guard import ClockGuard
-from reelstore.services.control import Control
-from reelstore.services.delete_rounds import DeleteRounds
 from reelstore.services.events import EventLog
 from reelstore.services.eviction import Evictor
 from reelstore.services.expiry import expire_open_files
@@ -41,19 +38,15 @@ from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
-from reelstore.services.journal import Journal
-from reelstore.services.leases import RENEW_SECONDS, BlockLeases
+from reelstore.services.leases import RENEW_SECONDS
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
-from reelstore.services.mending import Mender
-from reelstore.services.moves import Moves
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
-from reelstore.services.progress import Progress
 from reelstore.services.proving import ShardProver
 from reelstore.services.quarantine import Quarantine
-from reelstore.services.rebalance import Reconciler
 from reelstore.services.rebalancer import Rebalancer, Schedule
+from reelstore.services.rebalancing import build_rebalancer
 from reelstore.services.removal import Removals
 from reelstore.services.removal_evidence import RiskSurvey
 from reelstore.services.repair import Repairer
@@ -231,7 +224,8 @@ async def assemble(
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
-    rebalancer = _rebalancer(settings, store, metadata, attention, repairer, pace, holder=random_id(entropy))
+    schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
+    rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
@@ -278,34 +272,6 @@ def _chunk_store(
         on_defect=attention.on_defect,
         is_known_bad=attention.is_known_bad,
         limits=_limits(settings),
-    )
-
-
-def _rebalancer(
-    settings: Settings,
-    store: ChunkStore,
-    metadata: Metadata,
-    attention: Attention,
-    repairer: Repairer,
-    pace: Pace,
-    *,
-    holder: str,
-) -> Rebalancer:
-    control = Control(metadata, holder)
-    progress = Progress(metadata, store.topology, time.monotonic)
-    mender = Mender(store, repairer, Moves(control, store.activity.idle_seconds), pace, progress)
-    deletes = DeleteRounds(metadata, store.fleet, control)
-    return Rebalancer(
-        metadata=metadata,
-        topology=store.topology,
-        fleet=store.fleet,
-        reconciler=Reconciler(metadata, store.topology, store.fleet, repairer, mender, deletes, attention, progress),
-        attention=attention,
-        schedule=Schedule(settings.survey_seconds, settings.scrub_seconds),
-        control=control,
-        leases=BlockLeases(metadata, holder),
-        progress=progress,
-        journal=Journal(metadata),
     )
 
 

@@ -20,6 +20,7 @@ from reelstore.cli import (
     exit_codes,
     output,
     quarantine,
+    rebalance,
     removal,
     ring,
     serve,
@@ -95,6 +96,7 @@ quarantine.register(app)
 servers.register(app)
 removal.register(servers.servers_app)
 ring.register(app)
+rebalance.register(app)
 status.register(app)
 
 

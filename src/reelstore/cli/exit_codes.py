@@ -15,6 +15,7 @@ class ExitCode(IntEnum):
     NOT_FOUND = 4
     PROBLEMS_FOUND = 5
     NOT_ALLOWED = 6
+    HELD_UP = 7
     INTERRUPTED = 130
     BROKEN_PIPE = 141
 
@@ -27,6 +28,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.NOT_FOUND: "there is no such video or server",
     ExitCode.PROBLEMS_FOUND: "a verification or a check found problems",
     ExitCode.NOT_ALLOWED: "the server wants another token",
+    ExitCode.HELD_UP: "moving and mending are blocked or paused",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C)",
     ExitCode.BROKEN_PIPE: "whoever read the output left",
 }

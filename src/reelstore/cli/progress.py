@@ -90,6 +90,39 @@ def bars(*, count: int, total_bytes: int | None = None) -> Iterator[Bars]:
         yield Bars(progress, count=count, total_bytes=total_bytes)
 
 
+class RebalanceBar:
+    """Draw how far the cluster is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Return whether there is a terminal to draw on."""
+        return not self._progress.disable
+
+    def show(self, moved_bytes: int, total_bytes: int, text: str) -> None:
+        """Draw it anew."""
+        self._progress.update(self._task, completed=moved_bytes, total=total_bytes or None, description=text)
+
+
+@contextmanager
+def rebalance_bar() -> Iterator[RebalanceBar]:
+    """Show a bar while the block runs, with the rate and the time left that the gateway tells, and none of our own."""
+    progress = Progress(
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.description}", markup=False),
+        console=Console(stderr=True, highlight=False),
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),
+        disable=not sys.stderr.isatty(),
+    )
+    with progress:
+        yield RebalanceBar(progress)
+
+
 def _short(name: str) -> str:
     """Keep a name's end, where files of one folder differ."""
     return name if len(name) <= _NAME_WIDTH else "…" + name[-(_NAME_WIDTH - 1) :]

@@ -8,7 +8,8 @@ import typer
 
 from reelstore.cli import output
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
-from reelstore.cli.quantities import count, duration, local_time, percent, size
+from reelstore.cli.quantities import count, local_time, percent, size
+from reelstore.cli.rebalance import moved
 
 if TYPE_CHECKING:
     from reelstore.client import Rebalance, Scrub, Server
@@ -55,10 +56,7 @@ def _progress(rebalance: Rebalance) -> str:
     if rebalance.state != "idle":
         lines.append(f"{rebalance.partitions_done:,} of {count(rebalance.partitions_total, 'partition')} settled")
     if rebalance.bytes_total:
-        moved = f"{size(rebalance.bytes_moved)} of {size(rebalance.bytes_total)} moved"
-        rate = f", {size(rebalance.rate_bytes_per_second)}/s" if rebalance.rate_bytes_per_second else ""
-        eta = f", {duration(rebalance.eta_seconds)} left" if rebalance.eta_seconds is not None else ""
-        lines.append(moved + rate + eta)
+        lines.append(f"moved {moved(rebalance)}")
     return "\n".join((*lines, *rebalance.reasons))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypedDict, Unpack
 
 from reelstore.client.asking import Asking, given
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
@@ -16,6 +17,14 @@ from reelstore.client.wire import segment
 CHANGE_TIMEOUT_SECONDS = 300.0
 # Every server is listed whole before the answer begins.
 LISTING_TIMEOUT_SECONDS = 3600.0
+
+
+class RebalanceChange(TypedDict, total=False):
+    """What to set: see `ClusterCalls.set_rebalance`."""
+
+    paused: bool
+    bytes_per_second: int | None
+    concurrency: int | None
 
 
 class ClusterCalls(Asking):
@@ -170,3 +179,11 @@ class ClusterCalls(Asking):
     def rebalance(self) -> Rebalance:
         """Tell how far the cluster is in moving and mending shards."""
         return Rebalance.parse(self._ask("GET", "/rebalance", "rebalance"))
+
+    def set_rebalance(self, **changes: Unpack[RebalanceChange]) -> Rebalance:
+        """Pause, resume or limit moving and mending, for all workers together; it holds within a second.
+
+        Args:
+            changes: `paused`, `bytes_per_second`, `concurrency`; None takes a limit away, what is absent stays.
+        """
+        return Rebalance.parse(self._ask("PATCH", "/rebalance", "rebalance", body=dict(changes)))

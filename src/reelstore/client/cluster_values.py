@@ -253,8 +253,11 @@ class Rebalance:
         state: `idle`, `running`, `paused` or `blocked`, with `reasons` in words.
         epoch: of the newest ring.
         partitions_total, partitions_done: how many lie where they should, of how many.
-        bytes_total, bytes_moved: of the present work.
+        bytes_total, bytes_moved: of the present run; of the last one, when nothing is left.
         rate_bytes_per_second, eta_seconds: None when nothing is measured.
+        garbage_bytes: of shards that nothing needs any more, and that are not deleted yet.
+        paused, bytes_per_second, concurrency: what is set for all workers; None for no limit.
+        workers: processes that take part.
     """
 
     state: str
@@ -266,6 +269,11 @@ class Rebalance:
     bytes_moved: int
     rate_bytes_per_second: float | None
     eta_seconds: float | None
+    garbage_bytes: int
+    paused: bool
+    bytes_per_second: int | None
+    concurrency: int | None
+    workers: int
     document: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -281,5 +289,10 @@ class Rebalance:
             bytes_moved=document.whole("bytes_moved", 0),
             rate_bytes_per_second=document.optional_number("rate_bytes_per_second"),
             eta_seconds=document.optional_number("eta_seconds"),
+            garbage_bytes=document.whole("garbage_bytes", 0),
+            paused=document.text("state") == "paused",
+            bytes_per_second=document.optional_whole("bytes_per_second"),
+            concurrency=document.optional_whole("concurrency"),
+            workers=document.whole("workers", 0),
             document=document.fields,
         )

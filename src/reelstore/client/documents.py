@@ -46,6 +46,10 @@ class Document:
         """Return an integer."""
         return int(self._read(key, int, default))
 
+    def optional_whole(self, key: str) -> int | None:
+        """Return a whole number, or None where there is none."""
+        return None if self.fields.get(key) is None else self.whole(key)
+
     def number(self, key: str, default: float | None = None) -> float:
         """Return a number, whole or not."""
         return float(self._read(key, (int, float), default))
