@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reelstore.domain.errors import IntegrityViolation, InvalidInput
-from reelstore.repositories.interface import Metadata, VideoQuery
+from reelstore.domain.errors import IntegrityViolation, InvalidInput, OffsetConflict
+from reelstore.repositories.interface import Metadata, UnitOfWork, VideoQuery
 from tests.contract.metadata_values import POLICY, add_file, add_videos, new_chunk, open_file, places, video
 
 
@@ -185,6 +185,51 @@ async def test_a_refused_query_leaves_the_unit_usable(metadata: Metadata) -> Non
             await uow.videos.list(VideoQuery(limit=0))
         await uow.commit()
     assert await _file_ids(metadata) == {"f"}
+
+
+async def test_what_is_transacted_is_committed_and_gives_its_result(metadata: Metadata) -> None:
+    async def work(uow: UnitOfWork) -> str:
+        await uow.files.add(open_file("f"))
+        found = await uow.files.get("f")
+        return found.id if found else "none"
+
+    assert await metadata.transact(work) == "f"
+    assert await _file_ids(metadata) == {"f"}
+
+
+async def test_what_raises_while_it_is_transacted_leaves_nothing_and_lets_the_next_writer_in(
+    metadata: Metadata,
+) -> None:
+    async def refuse(uow: UnitOfWork) -> None:
+        await uow.files.add(open_file("f"))
+        raise OffsetConflict("no")
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.files.add(open_file("g"))
+
+    with pytest.raises(OffsetConflict, match="no"):
+        await metadata.transact(refuse)
+    assert await _file_ids(metadata) == set()
+    await metadata.transact(work)
+    assert await _file_ids(metadata) == {"g"}
+
+
+async def test_a_cancelled_transaction_is_committed_whole_or_not_at_all(metadata: Metadata) -> None:
+    async def work(uow: UnitOfWork) -> None:
+        for file_id in ("f", "g", "h"):
+            await uow.files.add(open_file(file_id))
+
+    for wait_seconds in (0.0, 0.0005, 0.002, 0.01):
+        task = asyncio.create_task(metadata.transact(work))
+        await asyncio.sleep(wait_seconds)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        found = await _file_ids(metadata)
+        assert found in (set(), {"f", "g", "h"})
+        async with metadata.unit_of_work() as uow:
+            for file_id in found:
+                await uow.files.delete(file_id)
+            await uow.commit()
 
 
 async def test_a_cancelled_unit_rolls_back_and_lets_the_next_writer_in(metadata: Metadata) -> None:

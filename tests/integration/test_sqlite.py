@@ -6,13 +6,15 @@ import asyncio
 import os
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
 
 from reelstore.domain.errors import ConfigurationError, MetadataFull, MetadataUnavailable
+from reelstore.repositories.interface import UnitOfWork
 from reelstore.repositories.sql import SqlMetadata, pool, sqlite
 from reelstore.repositories.sql.metadata import READERS_MAX
 from tests.contract.metadata_values import POLICY, add_file, new_chunk, open_file
@@ -300,3 +302,28 @@ async def test_folders_with_any_name_are_made_and_new_files_are_private(tmp_path
         await uow.commit()
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
     await metadata.close()
+
+
+async def test_what_is_transacted_runs_in_the_connections_own_thread(metadata: SqlMetadata) -> None:
+    async def work(uow: UnitOfWork) -> int:
+        await uow.files.add(open_file("f"))
+        return threading.get_ident()
+
+    assert await metadata.transact(work) != threading.get_ident()
+
+
+async def test_what_is_transacted_may_wait_for_nothing_else_and_is_rolled_back(metadata: SqlMetadata) -> None:
+    class Pause:
+        def __await__(self) -> Generator[None, None, None]:
+            yield
+
+    async def work(uow: UnitOfWork) -> None:
+        await uow.files.add(open_file("f"))
+        await Pause()
+
+    with pytest.raises(RuntimeError, match="waits for nothing"):
+        await metadata.transact(work)
+    async with metadata.unit_of_work() as uow:  # the writer is free, and called as ever
+        assert await uow.files.get("f") is None
+        await uow.files.add(open_file("f"))
+        await uow.commit()

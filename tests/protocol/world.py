@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.domain.chunk import Chunk, ShardName
@@ -31,6 +31,7 @@ from reelstore.storage.memory import MemoryServer
 from tests.cluster import CHUNK, POLICY, Cluster, HandClock, _settings, content, seeded
 from tests.faults import CapableFaultyServer
 
+T = TypeVar("T")
 Act = Callable[[], Awaitable[object]]
 DeliveredLater = Callable[[], Awaitable[object]]
 
@@ -115,6 +116,12 @@ class HookedMetadata:
 
     def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
         return cast("UnitOfWork", _HookedUnit(self, self.inner.unit_of_work(frees=frees)))
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
+        async with self.unit_of_work(frees=frees) as uow:
+            result = await work(uow)
+            await uow.commit()
+        return result
 
     def snapshot(self) -> UnitOfWork:
         return self.inner.snapshot()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.interface import UnitOfWork
@@ -14,6 +14,8 @@ from tests.simulation.places import finished
 
 if TYPE_CHECKING:
     from tests.simulation.world import Process
+
+T = TypeVar("T")
 
 
 class Turns:
@@ -56,6 +58,12 @@ class SimulatedMetadata:
 
     def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
         return cast("UnitOfWork", Unit(self, self.inner.unit_of_work(frees=frees), writes=True))
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
+        async with self.unit_of_work(frees=frees) as uow:
+            result = await work(uow)
+            await uow.commit()
+        return result
 
     def snapshot(self) -> UnitOfWork:
         return cast("UnitOfWork", Unit(self, self.inner.snapshot(), writes=False))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ from reelstore.chunkstore.committing import Completion, OpenFile, Piece, referen
 from reelstore.chunkstore.placing import Placer
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.chunkstore.topology import TopologyCache
+from reelstore.domain.chunk import Chunk
 from reelstore.domain.errors import (
     InsufficientServers,
     MetadataUnavailable,
@@ -30,7 +31,7 @@ from reelstore.domain.errors import (
 from reelstore.domain.file import FileState, StoredFile
 from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.policy import Policy
-from reelstore.repositories.interface import Metadata
+from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.storage.interface import ByteString
 
 BATCH_CHUNKS_MAX = 8
@@ -236,8 +237,8 @@ class FileWriter:
     async def _transact(self) -> None:
         placed, hashed = self._placed(), self._hashed()
         ending = self._completion if len(placed) == len(self._pieces) else None
-        completed: StoredFile | None = None
-        async with self._tools.metadata.unit_of_work() as uow:
+
+        async def work(uow: UnitOfWork) -> tuple[Sequence[Chunk], StoredFile | None]:
             epoch = await uow.rings.head(lock=True)
             if any(piece.placement is not None and piece.placement.epoch != epoch for piece in placed):
                 raise StaleRing("a newer ring was applied while chunks were being placed")
@@ -248,9 +249,10 @@ class FileWriter:
                 ring = self._tools.topology.present.ring(self.policy.name)
                 await self._file.confirm(uow, ring, placed, expires_at)
             chunks = await self._file.refer(uow, hashed) if hashed else []
-            if ending is not None:
-                completed = await self._file.end(uow, self.size_bytes, ending, now)
-            await uow.commit()
+            completed = await self._file.end(uow, self.size_bytes, ending, now) if ending is not None else None
+            return chunks, completed
+
+        chunks, completed = await self._tools.metadata.transact(work)
         self._file.created = True
         self._forget(placed)
         for piece, chunk in zip(hashed, chunks, strict=True):

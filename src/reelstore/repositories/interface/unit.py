@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 from reelstore.repositories.interface.operations import (
     ControlRepository,
@@ -27,6 +28,8 @@ from reelstore.repositories.interface.videos import (
     IdempotencyRepository,
     VideoRepository,
 )
+
+T = TypeVar("T")
 
 
 class UnitOfWork(Protocol):
@@ -134,6 +137,18 @@ class Metadata(Protocol):
 
         Args:
             frees: it deletes more than it adds, and may use the room that is kept for that on a full volume.
+        """
+        ...
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
+        """Run `work` in a unit that may write, commit, and return what it returned; roll back if it raises.
+
+        The same as `unit_of_work` in fewer steps: a database whose connection has a thread of its own runs all of it
+        there at once. A cancelled call has committed, or not, when `CancelledError` is raised.
+
+        Args:
+            work: what to do, perhaps in another thread. It waits for nothing but its unit, and does not commit.
+            frees: see `unit_of_work`.
         """
         ...
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from reelstore.domain.errors import IntegrityViolation
+from reelstore.repositories.interface import UnitOfWork
 from reelstore.repositories.memory.chunks import InMemoryChunks
 from reelstore.repositories.memory.cluster import InMemoryCluster, InMemoryIdempotency
 from reelstore.repositories.memory.files import InMemoryFiles
@@ -29,6 +30,7 @@ from reelstore.repositories.memory.topology import (
 from reelstore.repositories.memory.videos import InMemoryVideos
 
 Clock = Callable[[], datetime]
+T = TypeVar("T")
 
 
 def _utc_now() -> datetime:
@@ -53,6 +55,13 @@ class InMemoryMetadata:
         """See `Metadata.unit_of_work`. There is no volume that could be full."""
         del frees
         return InMemoryWriter(self._tables, self._writer, self._clock)
+
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
+        """See `Metadata.transact`."""
+        async with self.unit_of_work(frees=frees) as uow:
+            result = await work(uow)
+            await uow.commit()
+        return result
 
     def snapshot(self) -> InMemorySnapshot:
         """See `Metadata.snapshot`."""

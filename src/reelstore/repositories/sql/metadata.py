@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, select
 
+from reelstore.repositories.interface import UnitOfWork
 from reelstore.repositories.sql.chunks import SqlChunks
 from reelstore.repositories.sql.cluster import SqlCluster, SqlIdempotency
 from reelstore.repositories.sql.connection import ThreadedConnection
@@ -17,7 +19,7 @@ from reelstore.repositories.sql.dialects import present_time
 from reelstore.repositories.sql.files import SqlFiles
 from reelstore.repositories.sql.history import SqlEvents, SqlPlans
 from reelstore.repositories.sql.operations import SqlControl, SqlCounters, SqlLeases, SqlUsage
-from reelstore.repositories.sql.pool import ConnectionPool
+from reelstore.repositories.sql.pool import ConnectionPool, Held
 from reelstore.repositories.sql.reserve import RESERVE_BYTES, ReserveFile, Room
 from reelstore.repositories.sql.schema import ring_head
 from reelstore.repositories.sql.session import Session
@@ -27,6 +29,8 @@ from reelstore.repositories.sql.upgrade import upgrade
 from reelstore.repositories.sql.videos import SqlVideos
 
 READERS_MAX: Final = 8
+
+T = TypeVar("T")
 
 
 class SqlMetadata:
@@ -65,6 +69,21 @@ class SqlMetadata:
         """See `Metadata.unit_of_work`."""
         return SqlUnit(self._writers, room=Room(self._reserve, frees=frees))
 
+    async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
+        """See `Metadata.transact`. All of it is one hop to the writing connection's thread."""
+        connection = await self._writers.acquire()
+
+        async def whole() -> T:
+            async with SqlUnit(Held(connection), room=Room(self._reserve, frees=frees)) as unit:
+                result = await work(unit)
+                await unit.commit()
+            return result
+
+        try:
+            return await connection.drive(whole())
+        finally:
+            self._writers.release(connection)
+
     def snapshot(self) -> SqlUnit:
         """See `Metadata.snapshot`."""
         return SqlUnit(self._readers)
@@ -98,7 +117,7 @@ class SqlUnit:
     counters: SqlCounters
     usage: SqlUsage
 
-    def __init__(self, pool: ConnectionPool, *, room: Room | None = None) -> None:
+    def __init__(self, pool: ConnectionPool | Held, *, room: Room | None = None) -> None:
         self._pool = pool
         self._room = room
         self._connection: ThreadedConnection | None = None

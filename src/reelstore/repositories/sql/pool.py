@@ -62,3 +62,17 @@ class ConnectionPool:
         closing = [asyncio.wrap_future(connection.close()) for connection in idle]
         if closing:
             await asyncio.wait(closing)
+
+
+class Held:
+    """A connection that is the caller's already, as a pool of one."""
+
+    def __init__(self, connection: ThreadedConnection) -> None:
+        self._connection = connection
+
+    async def acquire(self) -> ThreadedConnection:
+        """Return it."""
+        return self._connection
+
+    def release(self, connection: ThreadedConnection) -> None:
+        """Leave it to the caller."""
