@@ -10,11 +10,15 @@ from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
 from reelstore.domain.errors import IncompleteBody, TooLarge
+from reelstore.storage.interface import ByteString
 from reelstore.web.errors import InvalidRequest, UnsupportedMediaType
 from reelstore.web.limits import BODY_IDLE_TIMEOUT_SECONDS, JSON_BODY_BYTES_MAX
 from reelstore.web.media_types import essence
+from reelstore.web.receiving import RECEIVE
 
 Model = TypeVar("Model", bound=BaseModel)
+
+RECEIVE_BYTES = 1024 * 1024
 
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 
@@ -35,13 +39,45 @@ async def body_pieces(
             async with asyncio.timeout(idle_timeout_seconds):
                 message = await request.receive()
         except TimeoutError:
-            raise IncompleteBody(f"no byte of the body arrived for {idle_timeout_seconds:g} seconds") from None
+            raise _stalled(idle_timeout_seconds) from None
         if message["type"] == "http.disconnect":
-            raise IncompleteBody("the connection closed before the end of the body")
+            raise _left()
         if piece := message.get("body", b""):
             yield piece
         if not message.get("more_body", False):
             return
+
+
+async def lent_pieces(
+    request: Request, *, idle_timeout_seconds: float = BODY_IDLE_TIMEOUT_SECONDS
+) -> AsyncGenerator[ByteString, None]:
+    """Yield the body as `body_pieces` does, but large pieces, each valid until the next one is asked for.
+
+    All but the first are received without the parser where the body's length was announced.
+    """
+    pieces = body_pieces(request, idle_timeout_seconds=idle_timeout_seconds)
+    async for piece in pieces:
+        yield piece
+        rest = request.scope.get("extensions", {}).get(RECEIVE, lambda: None)()
+        if rest is not None:
+            break
+    else:
+        return
+    await pieces.aclose()
+    memory = memoryview(bytearray(min(rest.left_bytes, RECEIVE_BYTES)))
+    while rest.left_bytes:
+        count = await rest.read_into(memory, idle_timeout_seconds=idle_timeout_seconds)
+        if not count:
+            raise _left() if rest.is_over else _stalled(idle_timeout_seconds)
+        yield memory[:count]
+
+
+def _left() -> IncompleteBody:
+    return IncompleteBody("the connection closed before the end of the body")
+
+
+def _stalled(seconds: float) -> IncompleteBody:
+    return IncompleteBody(f"no byte of the body arrived for {seconds:g} seconds")
 
 
 def refuse_encoded_body(request: Request) -> None:

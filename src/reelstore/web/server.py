@@ -6,11 +6,14 @@ import asyncio
 import json
 from asyncio import TimerHandle
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -25,6 +28,7 @@ from reelstore.web.limits import (
 )
 from reelstore.web.middleware.envelope import CLOSING, CUT, ENDING
 from reelstore.web.problems import MEDIA_TYPE, describe
+from reelstore.web.receiving import RECEIVE, BodyReceiver
 
 BACKLOG = 2048
 
@@ -78,12 +82,18 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     llhttp, the parser, has no limit of its own: one endless header, trailer or chunk extension would take all memory,
     and headers that trickle in keep their connection for ever.
+
+    An app may read a body of announced length past the parser (`RECEIVE`). What it leaves of it, because its answer
+    came first, is counted here and thrown away.
     """
 
     _steps = 0
     _unparsed_bytes = 0
     _parsed_bytes = 0
     _too_large = False
+    _body_bytes = 0
+    _past_parser_bytes = 0
+    """What is still to come of a body of which the parser no longer knows."""
     _head_timer: TimerHandle | None = None
     _linger_timer: TimerHandle | None = None
     _at_the_end: Callable[[], None] | None = None
@@ -108,6 +118,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count bytes that bring the parser no step further: they are the middle of something long."""
+        if self._past_parser_bytes:
+            piece, data = data[: self._past_parser_bytes], data[self._past_parser_bytes :]
+            self.on_body(piece)
+            self._passed(len(piece))
+            if not data:
+                return
         steps = self._steps
         super().data_received(data)
         if self._steps != steps:
@@ -125,10 +141,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             CUT: self._cut,
             CLOSING: self.transport.is_closing,
             ENDING: self._call_at_the_end,
+            RECEIVE: partial(self._receive_past_parser, self.scope),
         }
         self.scope["extensions"] = extensions
         self._steps += 1
-        self._parsed_bytes = 0
+        self._parsed_bytes = self._body_bytes = 0
         if self._head_timer is None:
             self._arm()
 
@@ -151,6 +168,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on as it is where uvicorn would copy it into a buffer and out again."""
         self._steps += 1
+        self._body_bytes += len(body)
         if self.cycle.body or self.cycle.response_complete:
             super().on_body(body)
             return
@@ -158,6 +176,24 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if len(body) > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
         self.cycle.message_event.set()
+
+    def _receive_past_parser(self, scope: HTTPScope) -> BodyReceiver | None:
+        """Return who receives what is left of a request's body, if there is something and its end is known."""
+        cycle: RequestResponseCycle = self.cycle
+        length = dict(scope["headers"]).get(b"content-length")  # the parser refuses it beside Transfer-Encoding
+        whole = cycle.scope is not scope or not cycle.more_body  # the parser may be in the next request
+        if whole or length is None or cycle.body or cycle.response_complete or self._past_parser_bytes:
+            return None
+        left_bytes = self._past_parser_bytes = int(length) - self._body_bytes
+        self.parser = httptools.HttpRequestParser(self)  # for the request after this one
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        return BodyReceiver(self, self.transport, self.flow, left_bytes=left_bytes, on_received=self._passed)
+
+    def _passed(self, size_bytes: int) -> None:
+        """Count what came of a body past the parser."""
+        self._past_parser_bytes -= size_bytes
+        if size_bytes and not self._past_parser_bytes:
+            self.on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words say less
         """Answer with a problem, unless another answer is on its way, and close."""

@@ -13,7 +13,7 @@ from reelstore.services.video_requests import Stored, StoreRequest, VideoEdit
 from reelstore.services.videos import VideoService
 from reelstore.web import schemas
 from reelstore.web.application import Videos
-from reelstore.web.bodies import announced_length_bytes, body_pieces, refuse_encoded_body
+from reelstore.web.bodies import announced_length_bytes, body_pieces, lent_pieces, refuse_encoded_body
 from reelstore.web.disposition import parse_disposition
 from reelstore.web.errors import UnsupportedMediaType
 from reelstore.web.etags import description_etag
@@ -140,7 +140,7 @@ async def _store_raw(request: Request, videos: VideoService, told: _Described, k
         length_bytes=announced_length_bytes(request),
         key=key,
     )
-    return await videos.store(asked, body_pieces(request))
+    return await videos.store(asked, lent_pieces(request))
 
 
 async def _store_form(request: Request, videos: VideoService, told: _Described, key: str | None) -> Stored:
