@@ -30,7 +30,7 @@ from reelstore.placement.ring import Member, Ring
 RUNS = 5
 WIDTH = 3
 VIRTUAL_NODES = 160
-SINGLE_LOOKUPS, BATCH_LOOKUPS, SLOW_LOOKUPS = 200_000, 500_000, 2_000
+SINGLE_LOOKUPS, BATCH_LOOKUPS, THEIR_LOOKUPS, SLOW_LOOKUPS = 1_000_000, 1_000_000, 100_000, 2_000
 RESULTS = Path(__file__).parent / "results" / "placement.json"
 
 
@@ -228,19 +228,18 @@ def lookups() -> list[Figure]:
     ring, usual = ours(members, 16), theirs(members)
     digests = np.random.default_rng(1).integers(0, 256, (BATCH_LOOKUPS, 32), np.uint8)
     keys = [digest.tobytes() for digest in digests[:SINGLE_LOOKUPS]]
-    texts = [key.hex() for key in keys]
+    texts = [key.hex() for key in keys[:THEIR_LOOKUPS]]
 
-    def by_row() -> None:
-        row, partition_of = ring.row, ring.partition_of
+    def one_by_one() -> None:
         for key in keys:
-            row(partition_of(key))
+            ring.lookup(key)
 
     figures = []
     for what, count, action, their_count, their_action, promised in (
         (
             "one at a time, a row of 3",
             SINGLE_LOOKUPS,
-            by_row,
+            one_by_one,
             SLOW_LOOKUPS,
             lambda: [list(usual.range(text, WIDTH)) for text in texts[:SLOW_LOOKUPS]],
             5.0,
@@ -248,8 +247,8 @@ def lookups() -> list[Figure]:
         (
             "one at a time, against 1 server",
             SINGLE_LOOKUPS,
-            by_row,
-            SINGLE_LOOKUPS,
+            one_by_one,
+            THEIR_LOOKUPS,
             lambda: [usual.get_node(text) for text in texts],
             None,
         ),

@@ -85,9 +85,8 @@ class Placer:
             InsufficientStorage: too few, and those asked were full; a retry does not help before there is room.
             InsufficientServers: too few acknowledged; a retry can help.
         """
-        partition = ring.partition_of(chunk.digest)
-        row = ring.row(partition)
-        attempt = _Attempt(ring, chunk, shards, _handoffs(ring, partition))
+        row = ring.lookup(chunk.digest)
+        attempt = _Attempt(ring, chunk, shards, _handoffs(ring, chunk))
         first_try = await asyncio.gather(*(self._primary(attempt, seat) for seat in row))
         settled = all(first_try)
         failed = [seat for seat, done in zip(row, first_try, strict=True) if not done]
@@ -157,6 +156,6 @@ class Placer:
         )
 
 
-def _handoffs(ring: Ring, partition: int) -> Iterator[int]:
+def _handoffs(ring: Ring, chunk: Chunk) -> Iterator[int]:
     """Rank the stand-ins when the first is asked for: hardly a chunk needs one, and each ranking takes 0.15 ms."""
-    yield from ring.handoffs(partition)
+    yield from ring.handoffs(ring.partition_of(chunk.digest))

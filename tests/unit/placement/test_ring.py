@@ -27,7 +27,8 @@ def test_single_and_batch_lookups_agree_also_at_the_edges_of_the_hash_space(bits
     digests = np.concatenate([np.array(edges, np.uint8), rng.integers(0, 256, (200, 32), np.uint8)])
     rows = ring.lookup_many(digests)
     for digest, row in zip(digests, rows.tolist(), strict=True):
-        assert [seat.server for seat in ring.row(ring.partition_of(digest.tobytes()))] == row
+        assert [seat.server for seat in ring.lookup(digest.tobytes())] == row
+        assert ring.lookup(digest.tobytes()) == ring.row(ring.partition_of(digest.tobytes()))
     assert ring.partition_of(bytes(32)) == 0
     assert ring.partition_of(b"\xff" * 32) == ring.partitions - 1
 
