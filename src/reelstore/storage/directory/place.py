@@ -121,12 +121,18 @@ class Place:
 
     def make_directory(self, *way: str) -> int:
         """Make the folder that the way leads to, and those before it; return how many of them were there."""
-        present = 0
-        for depth, step in enumerate(way):
-            with self.directory(*way[:depth]) as parent, suppress(FileExistsError):
-                os.mkdir(step, FOLDER_MODE, dir_fd=parent)
-                continue
-            present = depth + 1
+        present = len(way) - 1  # mostly so; to try the others each time would have all puts wait for their parents
+        try:
+            parent = self.open_directory(*way[:-1])
+        except FileNotFoundError:
+            present = self.make_directory(*way[:-1])
+            parent = self.open_directory(*way[:-1])
+        try:
+            os.mkdir(way[-1], FOLDER_MODE, dir_fd=parent)
+        except FileExistsError:
+            present = len(way)
+        finally:
+            os.close(parent)
         return present
 
     def prove(self) -> None:
