@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from reelstore.bootstrap import DATABASE_FILE, DRIVERS, Application, assemble
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.chunkstore.topology import shard_name
 from reelstore.config import Settings
 from reelstore.domain.chunk import Chunk, ShardName
@@ -165,7 +166,7 @@ class Cluster:
         return (await self.send(pieces(data, piece_bytes), name=name, **more)).video
 
     async def send(self, body: AsyncIterator[bytes], *, name: str = "video.mp4", **more: Any) -> Stored:
-        return await self.app.videos.store(StoreRequest(name, **more), body)
+        return await self.app.videos.store(StoreRequest(name, **more), PiecedBody(body))
 
     async def read(self, video_id: str, start: int = 0, stop: int | None = None) -> bytes:
         content = await self.app.videos.open(video_id)

@@ -139,7 +139,7 @@ def test_a_refused_body_that_comes_anyway_is_drained_and_the_connection_stays_us
 def test_a_body_that_stands_still_is_given_up(
     gateway: LiveGateway, client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for reader in ("body_pieces", "lent_pieces"):
+    for reader in ("body_pieces", "RequestBody.__init__"):
         monkeypatch.setattr(f"reelstore.web.bodies.{reader}.__kwdefaults__", {"idle_timeout_seconds": 0.1})
     with gateway.connect() as connection:
         connection.sendall(request("POST", f"{VIDEOS}?name=still", "Content-Length: 10", body=b"x"))

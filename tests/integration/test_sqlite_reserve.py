@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from reelstore.bootstrap import running
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.config import Settings
 from reelstore.domain.errors import MetadataFull, MetadataUnavailable
 from reelstore.repositories.sql import SqlMetadata
@@ -92,7 +93,7 @@ async def test_a_volume_too_small_from_the_start_refuses_to_write_and_still_read
 async def test_a_gateway_starts_on_a_full_volume_reads_and_purges(volume: Path) -> None:
     settings = Settings(data=volume, background=False, partition_bits=4, chunk_size_bytes=CHUNK)
     async with running(settings) as application:
-        stored = await application.videos.store(StoreRequest(name="kept"), pieces(content(3 * CHUNK)))
+        stored = await application.videos.store(StoreRequest(name="kept"), PiecedBody(pieces(content(3 * CHUNK))))
     shutil.rmtree(volume / "servers" / "disk3")  # so that the start has something to write down
     filler = _fill(volume)
     async with running(settings) as application:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.services.video_requests import StoreRequest
 from tests.simulation import clients, disturbances
@@ -91,7 +92,9 @@ async def store(world: World, process: Process, number: int) -> None:
     """Store a video, and note what is known of it."""
     known = world.ledger.new(clients.draw_content(world, random.Random(f"video {number}")))
     known.begin(Fate.STORED)
-    answered = await process.request(process.app.videos.store(StoreRequest(known.name), clients.body_of(known.content)))
+    answered = await process.request(
+        process.app.videos.store(StoreRequest(known.name), PiecedBody(clients.body_of(known.content)))
+    )
     if answered.error is None and not answered.is_lost:
         known.answer(Fate.STORED, answered.result.video.id)
     else:

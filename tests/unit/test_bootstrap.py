@@ -13,6 +13,7 @@ import pytest
 
 from reelstore import bootstrap
 from reelstore.bootstrap import DATABASE_FILE, Application, running
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
 from reelstore.domain.errors import (
@@ -140,7 +141,7 @@ async def test_a_database_that_is_none_is_refused_and_left_alone(tmp_path: Path)
 
 async def test_a_database_of_another_cluster_does_not_get_these_servers(tmp_path: Path) -> None:
     async with running(settings_of(tmp_path)) as application:
-        video = (await application.videos.store(StoreRequest("x"), pieces(b"bytes"))).video
+        video = (await application.videos.store(StoreRequest("x"), PiecedBody(pieces(b"bytes")))).video
     rename(tmp_path, "metadata", "kept")
     with pytest.raises(ServerRefused):  # a fresh database would call everything there garbage
         await running(settings_of(tmp_path)).__aenter__()
@@ -162,7 +163,7 @@ async def read(application: Application, video_id: str) -> bytes:
 async def test_a_start_with_a_folder_missing_serves_and_says_so(tmp_path: Path) -> None:
     data = content(10 * CHUNK)
     async with running(settings_of(tmp_path)) as application:
-        video = (await application.videos.store(StoreRequest("x"), pieces(data))).video
+        video = (await application.videos.store(StoreRequest("x"), PiecedBody(pieces(data)))).video
     remove(tmp_path / "servers" / "disk2")
     async with running(settings_of(tmp_path)) as application:
         assert await application.ready() == (True, "ready")
@@ -170,7 +171,9 @@ async def test_a_start_with_a_folder_missing_serves_and_says_so(tmp_path: Path) 
         assert state == "degraded"
         assert "disk2" in reason
         assert await read(application, video.id) == data
-        more = (await application.videos.store(StoreRequest("y"), pieces(content(10 * CHUNK, seed=1)))).video
+        more = (
+            await application.videos.store(StoreRequest("y"), PiecedBody(pieces(content(10 * CHUNK, seed=1))))
+        ).video
         assert await read(application, more.id) == content(10 * CHUNK, seed=1)
     assert not (tmp_path / "servers" / "disk2").exists()  # a missing disk is not made up
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from reelstore.chunkstore.activity import Activity
+from reelstore.chunkstore.body import Body
 from reelstore.chunkstore.buffers import BufferPool
 from reelstore.chunkstore.committing import Completion, OpenFile, Piece, referenced_partitions
 from reelstore.chunkstore.placing import Placer
@@ -92,18 +93,24 @@ class FileWriter:
         """
         view = memoryview(data)
         while view.nbytes:
-            if self._buffer is None:
-                await self._wait_for_room()
-                self._buffer = await self._tools.buffers.take(self.policy.chunk_size_bytes)
-                self._filled_bytes = 0
-            count = min(view.nbytes, len(self._buffer) - self._filled_bytes)
-            self._buffer[self._filled_bytes : self._filled_bytes + count] = view[:count]
-            self._filled_bytes += count
-            self.size_bytes += count
+            memory = await self._free_memory()
+            count = min(view.nbytes, memory.nbytes)
+            memory[:count] = view[:count]
+            self._fill(count)
             view = view[count:]
-            if self._filled_bytes == len(self._buffer):
-                self._cut()
         self._raise_failure()
+
+    async def read(self, body: Body) -> bool:
+        """Append what a body gives next, without a copy; return False at its end.
+
+        Raises:
+            as `write`, and what the body raises.
+        """
+        memory = await self._free_memory()
+        count = await body.read_into(memory)
+        self._fill(count)
+        self._raise_failure()
+        return count > 0
 
     async def finish(self, completion: Completion) -> StoredFile:
         """Confirm everything and complete the file, in one transaction with what `completion` does.
@@ -157,6 +164,21 @@ class FileWriter:
             self._buffer = None
 
     # ------------------------------------------------------------------ the pipeline
+
+    async def _free_memory(self) -> memoryview:
+        """Return what is free of the present chunk, waiting for one while too many are under way."""
+        if self._buffer is None:
+            await self._wait_for_room()
+            self._buffer = await self._tools.buffers.take(self.policy.chunk_size_bytes)
+            self._filled_bytes = 0
+        return memoryview(self._buffer)[self._filled_bytes :]
+
+    def _fill(self, count: int) -> None:
+        """Take in bytes that were put into the free memory."""
+        self._filled_bytes += count
+        self.size_bytes += count
+        if self._buffer is not None and self._filled_bytes == len(self._buffer):
+            self._cut()
 
     async def _wait_for_room(self) -> None:
         while len(self._pieces) >= CHUNKS_IN_FLIGHT_MAX and self._failure is None:

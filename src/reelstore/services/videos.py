@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
+from reelstore.chunkstore.body import Body
 from reelstore.chunkstore.reading import RangeReader
 from reelstore.chunkstore.store import ChunkStore
 from reelstore.chunkstore.writing import FileWriter
@@ -49,7 +50,6 @@ from reelstore.services.video_requests import (
     VideoEdit,
     VideoList,
 )
-from reelstore.storage.interface import ByteString
 
 SCANNED_MAX = 2_000
 """Videos looked at for one page of those on one server; a page may hold fewer than asked for, and still go on."""
@@ -82,7 +82,7 @@ class VideoService:
         self._attention = attention
         self._entropy = entropy
 
-    async def store(self, request: StoreRequest, body: AsyncIterator[ByteString]) -> Stored:
+    async def store(self, request: StoreRequest, body: Body) -> Stored:
         """Store a body as a new video: durable on return, and nothing half-stored is ever visible.
 
         Raises:
@@ -100,8 +100,7 @@ class VideoService:
             made.append(await self._make_video(uow, request, file, now))
 
         try:
-            async for piece in body:
-                await writer.write(piece)
+            while await writer.read(body):
                 _check_length(writer.size_bytes, request.length_bytes, ended=False)
             _check_length(writer.size_bytes, request.length_bytes, ended=True)
             await writer.finish(complete)

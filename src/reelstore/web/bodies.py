@@ -9,16 +9,14 @@ from typing import Any, TypeVar
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.errors import IncompleteBody, TooLarge
-from reelstore.storage.interface import ByteString
 from reelstore.web.errors import InvalidRequest, UnsupportedMediaType
 from reelstore.web.limits import BODY_IDLE_TIMEOUT_SECONDS, JSON_BODY_BYTES_MAX
 from reelstore.web.media_types import essence
-from reelstore.web.receiving import RECEIVE
+from reelstore.web.receiving import RECEIVE, BodyReceiver
 
 Model = TypeVar("Model", bound=BaseModel)
-
-RECEIVE_BYTES = 1024 * 1024
 
 _JSON_TYPES = ("application/json", "application/merge-patch+json")
 
@@ -48,28 +46,35 @@ async def body_pieces(
             return
 
 
-async def lent_pieces(
-    request: Request, *, idle_timeout_seconds: float = BODY_IDLE_TIMEOUT_SECONDS
-) -> AsyncGenerator[ByteString, None]:
-    """Yield the body as `body_pieces` does, but large pieces, each valid until the next one is asked for.
+class RequestBody:
+    """A request's body as it arrives, put straight into its reader's memory where its length was announced.
 
-    All but the first are received without the parser where the body's length was announced.
+    The first read is what answers `Expect: 100-continue`; see `body_pieces`.
     """
-    pieces = body_pieces(request, idle_timeout_seconds=idle_timeout_seconds)
-    async for piece in pieces:
-        yield piece
-        rest = request.scope.get("extensions", {}).get(RECEIVE, lambda: None)()
-        if rest is not None:
-            break
-    else:
-        return
-    await pieces.aclose()
-    memory = memoryview(bytearray(min(rest.left_bytes, RECEIVE_BYTES)))
-    while rest.left_bytes:
-        count = await rest.read_into(memory, idle_timeout_seconds=idle_timeout_seconds)
+
+    def __init__(self, request: Request, *, idle_timeout_seconds: float = BODY_IDLE_TIMEOUT_SECONDS) -> None:
+        self._request = request
+        self._idle_timeout_seconds = idle_timeout_seconds
+        self._parsed = PiecedBody(body_pieces(request, idle_timeout_seconds=idle_timeout_seconds))
+        self._rest: BodyReceiver | None = None
+
+    async def read_into(self, memory: memoryview) -> int:
+        """See `Body`.
+
+        Raises:
+            IncompleteBody: the client left, or sent nothing for too long; a retry can help.
+        """
+        if self._rest is None and self._parsed.is_used_up:
+            # The parser has handed over what came with the headers; what is left can do without it.
+            self._rest = self._request.scope.get("extensions", {}).get(RECEIVE, lambda: None)()
+        if self._rest is None:
+            return await self._parsed.read_into(memory)
+        if not self._rest.left_bytes:
+            return 0
+        count = await self._rest.read_into(memory, idle_timeout_seconds=self._idle_timeout_seconds)
         if not count:
-            raise _left() if rest.is_over else _stalled(idle_timeout_seconds)
-        yield memory[:count]
+            raise _left() if self._rest.is_over else _stalled(self._idle_timeout_seconds)
+        return count
 
 
 def _left() -> IncompleteBody:

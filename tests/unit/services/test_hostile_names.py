@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.errors import InvalidInput
 from reelstore.services.video_requests import StoreRequest, VideoList
 from tests.cluster import Cluster, disk_cluster, pieces
@@ -75,7 +76,9 @@ def hostile_names(count: int) -> list[str]:
 
 
 async def store_all(cluster: Cluster, names: list[str]) -> dict[str, str]:
-    return {(await cluster.app.videos.store(StoreRequest(name), pieces(b""))).video.id: name for name in names}
+    return {
+        (await cluster.app.videos.store(StoreRequest(name), PiecedBody(pieces(b"")))).video.id: name for name in names
+    }
 
 
 async def names_by_page(cluster: Cluster, sort: str) -> list[str]:
@@ -104,7 +107,7 @@ async def test_hostile_names_go_through_the_database_and_never_to_the_disk(tmp_p
     names = hostile_names(len(NASTY) + 60)
     async with disk_cluster(tmp_path) as cluster:
         stored = await store_all(cluster, names)
-        full = (await cluster.app.videos.store(StoreRequest("../\u202evideo"), pieces(b"bytes"))).video
+        full = (await cluster.app.videos.store(StoreRequest("../\u202evideo"), PiecedBody(pieces(b"bytes")))).video
         for video_id, name in stored.items():
             assert (await cluster.app.videos.get(video_id)).name == name
         assert await names_by_page(cluster, "name") == sorted([*names, full.name])

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.errors import (
     IncompleteBody,
     InsufficientServers,
@@ -69,7 +70,7 @@ async def test_empty_pieces_and_other_kinds_of_bytes_are_fine(cluster: Cluster) 
         yield memoryview(b"cd")
         yield b""
 
-    stored = await cluster.app.videos.store(StoreRequest("x"), body())
+    stored = await cluster.app.videos.store(StoreRequest("x"), PiecedBody(body()))
     assert await cluster.read(stored.video.id) == b"abcd"
 
 
@@ -80,7 +81,7 @@ async def test_a_sender_may_use_its_piece_again_at_once(cluster: Cluster) -> Non
             piece[:] = bytes([number]) * CHUNK
             yield piece
 
-    stored = await cluster.app.videos.store(StoreRequest("x"), body())
+    stored = await cluster.app.videos.store(StoreRequest("x"), PiecedBody(body()))
     assert await cluster.read(stored.video.id) == b"".join(bytes([number]) * CHUNK for number in range(5))
 
 

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.errors import InvalidInput
 from reelstore.services.video_requests import Stored, StoreRequest, VideoEdit
 from reelstore.services.videos import VideoService
 from reelstore.web import schemas
 from reelstore.web.application import Videos
-from reelstore.web.bodies import announced_length_bytes, body_pieces, lent_pieces, refuse_encoded_body
+from reelstore.web.bodies import RequestBody, announced_length_bytes, body_pieces, refuse_encoded_body
 from reelstore.web.disposition import parse_disposition
 from reelstore.web.errors import UnsupportedMediaType
 from reelstore.web.etags import description_etag
@@ -140,7 +141,7 @@ async def _store_raw(request: Request, videos: VideoService, told: _Described, k
         length_bytes=announced_length_bytes(request),
         key=key,
     )
-    return await videos.store(asked, lent_pieces(request))
+    return await videos.store(asked, RequestBody(request))
 
 
 async def _store_form(request: Request, videos: VideoService, told: _Described, key: str | None) -> Stored:
@@ -162,7 +163,7 @@ async def _store_form(request: Request, videos: VideoService, told: _Described, 
             yield piece
         edit = _late_edit(early, asked())
 
-    stored = await videos.store(early, body())
+    stored = await videos.store(early, PiecedBody(body()))
     if edit is not None and stored.created:
         return replace(stored, video=await videos.edit(stored.video.id, edit, expected_version=None))
     return stored
