@@ -7,6 +7,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
+from reelstore.chunkstore.body import PiecedBody
 from reelstore.domain.errors import (
     ChunkLost,
     IncompleteBody,
@@ -47,7 +48,7 @@ async def store(world: World, rng: random.Random) -> None:
     stop_at = rng.randrange(len(known.content)) if rng.random() < 0.1 else None
     request = StoreRequest(known.name, policy=rng.choice(sorted(world.copies_min)))
     known.begin(Fate.STORED)
-    answer = process.request(process.app.videos.store(request, body_of(known.content, pause, stop_at)))
+    answer = process.request(process.app.videos.store(request, PiecedBody(body_of(known.content, pause, stop_at))))
     if rng.random() < 0.05:
         await asyncio.sleep(rng.expovariate(1))
         process.leave(answer)
