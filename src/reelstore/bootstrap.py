@@ -242,7 +242,9 @@ async def assemble(
         scrub_watch=ScrubWatch(metadata, topology, scrub_seconds=settings.scrub_seconds),
         servers=servers,
         health=ClusterHealth(metadata, topology, fleet, servers, attention, guard),
-        capacity=CapacityService(metadata, topology, fleet, guard, sample_seconds=settings.usage_sample_seconds),
+        capacity=CapacityService(
+            metadata, topology, fleet, servers, guard, sample_seconds=settings.usage_sample_seconds
+        ),
         changes=changes,
         monitor=monitor,
         removals=_removals(metadata, fleet, risks, changes, rebalancer),

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import Topology, TopologyCache
-from reelstore.domain.server import Server, ServerHealth, ServerState, natural_order
+from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, UsageSample
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.forecast import SAMPLES_KEEP, TREND_WINDOW, days_until_full, evenly, trend_bytes_per_day
-from reelstore.services.lookup import found_server
 from reelstore.services.plan_warnings import NEARLY_FULL
+from reelstore.services.servers import ServerManager
 
 CHART_SAMPLES_MAX = 200
 HISTORY_SECONDS = 60.0
@@ -99,7 +99,7 @@ class CapacityService:
 
     Args:
         metadata: where samples are kept.
-        topology, fleet: the ring, and what each server says of itself.
+        topology, fleet, servers: the ring, the servers, and what each says of itself.
         guard: no sample is taken by a clock that has jumped.
         sample_seconds: the rest between two samples, over all processes.
     """
@@ -109,6 +109,7 @@ class CapacityService:
         metadata: Metadata,
         topology: TopologyCache,
         fleet: Fleet,
+        servers: ServerManager,
         guard: ClockGuard,
         *,
         sample_seconds: float,
@@ -116,6 +117,7 @@ class CapacityService:
         self._metadata = metadata
         self._topology = topology
         self._fleet = fleet
+        self._servers = servers
         self._guard = guard
         self._sample_interval = timedelta(seconds=sample_seconds)
         self._history = _History()
@@ -128,11 +130,11 @@ class CapacityService:
         Raises:
             MetadataUnavailable: a retry can help.
         """
+        servers = [view.server for view in await self._servers.list()]
         async with self._metadata.unit_of_work() as uow:
             now = await uow.now()
             if self._guard.check(now) is not None or await uow.usage.since(now - self._sample_interval / 2):
                 return False
-            servers = [self._seen(server) for server in await uow.servers.list() if _is_there(server)]
             await uow.usage.add([UsageSample(each.name, now, each.used_bytes, each.capacity_bytes) for each in servers])
             await uow.commit()
         self._history.read_at = float("-inf")
@@ -148,10 +150,10 @@ class CapacityService:
             ServerNotFound: there is no such server.
             MetadataUnavailable: a retry can help.
         """
+        if server is not None:
+            await self._servers.get(server)
+        servers = [view.server for view in await self._servers.list()]
         async with self._metadata.snapshot() as view:
-            if server is not None:
-                found_server(await view.servers.get(server), server)
-            servers = [self._seen(each) for each in await view.servers.list() if _is_there(each)]
             chunk_bytes = (await view.videos.totals()).chunk_bytes
         history = await self._read_history()
         described = {each.number: self._describe(each, history) for each in servers}
@@ -161,10 +163,9 @@ class CapacityService:
         usable_bytes, first = _usable(described, parts, chunk_bytes, free_bytes)
         trend = _trend(history.total)
         samples = history.total if server is None else history.servers.get(server, [])
-        listed = sorted(described.values(), key=lambda each: natural_order(each.name))
         return Capacity(
             capacity_bytes=sum(each.capacity_bytes for each in active),
-            used_bytes=sum(each.used_bytes for each in listed),
+            used_bytes=sum(each.used_bytes for each in servers),
             free_bytes=free_bytes,
             headroom_bytes=sum(each.headroom_bytes for each in active),
             usable_bytes=usable_bytes,
@@ -172,14 +173,9 @@ class CapacityService:
             trend_bytes_per_day=trend,
             days_to_full=days_until_full(usable_bytes * sum(parts.values()), trend),
             days_to_full_by_sum=days_until_full(free_bytes, trend),
-            servers=tuple(each for each in listed if server in {None, each.name}),
+            servers=tuple(each for each in described.values() if server in {None, each.name}),
             samples=tuple(evenly(samples, CHART_SAMPLES_MAX)),
         )
-
-    def _seen(self, server: Server) -> Server:
-        """Return a server with the fill that this process saw last."""
-        member = self._fleet.get(server.number)
-        return server if member is None or not member.is_up else member.server
 
     def _describe(self, server: Server, history: _History) -> ServerCapacity:
         member = self._fleet.get(server.number)
@@ -208,10 +204,6 @@ class CapacityService:
             samples = await view.usage.since(await view.now() - SAMPLES_KEEP)
         self._history = _sorted_out(samples)
         return self._history
-
-
-def _is_there(server: Server) -> bool:
-    return server.state is not ServerState.REMOVED
 
 
 def _sorted_out(samples: Sequence[UsageSample]) -> _History:

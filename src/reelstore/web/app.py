@@ -14,6 +14,7 @@ from reelstore.domain.errors import ReelstoreError
 from reelstore.web import openapi, schemas
 from reelstore.web.application import Application, attach
 from reelstore.web.errors import MalformedRequest, MethodNotAllowed, RouteNotFound
+from reelstore.web.metrics import NotedRoute, RequestMetrics
 from reelstore.web.middleware.canonical import CanonicalRequests
 from reelstore.web.middleware.envelope import Envelope
 from reelstore.web.middleware.origins import Origins, allowed_hosts
@@ -22,6 +23,7 @@ from reelstore.web.routes import (
     cluster,
     content,
     events,
+    metrics,
     operations,
     rebalance,
     removal,
@@ -53,6 +55,7 @@ def create_app(application: Application) -> FastAPI:
         generate_unique_id_function=openapi.operation_id,
     )
     attach(app, application)
+    app.state.request_metrics = RequestMetrics()
     for module in (
         storing,
         videos,
@@ -65,6 +68,7 @@ def create_app(application: Application) -> FastAPI:
         cluster,
         events,
         operations,
+        metrics,
     ):
         app.include_router(module.router)
     patch_fastapi(app, redirect_from_root_to_docs=False)  # /docs, from files of the package
@@ -73,11 +77,12 @@ def create_app(application: Application) -> FastAPI:
     app.add_exception_handler(RequestValidationError, answer_validation_error)
     app.add_exception_handler(HTTPException, _answer_router)
     # The one added last is the outermost.
+    app.add_middleware(NotedRoute)
     app.add_middleware(CanonicalRequests)
     app.add_middleware(
         Origins, allowed_hosts=allowed_hosts(application.settings.host, application.settings.allowed_hosts)
     )
-    app.add_middleware(Envelope)
+    app.add_middleware(Envelope, metrics=app.state.request_metrics)
     return app
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Protocol, cast
 from fastapi import Depends, FastAPI, Request
 
 from reelstore.services.capacity import CapacityService
+from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.events import EventLog
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.inspection import VideoInspector
@@ -103,6 +104,11 @@ class Application(Protocol):
     @property
     def capacity(self) -> CapacityService:
         """Say how full it is, and will be."""
+        ...
+
+    @property
+    def clock_guard(self) -> ClockGuard:
+        """Say whether the clock can be trusted."""
         ...
 
     @property

@@ -13,6 +13,7 @@ import pytest
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.web.app import create_app
 from reelstore.web.limits import QUERY_STRING_BYTES_MAX
+from reelstore.web.metrics import RequestMetrics
 from reelstore.web.middleware.envelope import Envelope
 from reelstore.web.problem_pages import problem_slugs
 from tests.unit.web.answers import assert_problem
@@ -162,7 +163,7 @@ async def test_requests_beyond_the_limit_are_refused_and_places_come_back() -> N
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    transport = httpx.ASGITransport(Envelope(slow, concurrent_requests_max=2))
+    transport = httpx.ASGITransport(Envelope(slow, metrics=RequestMetrics(), concurrent_requests_max=2))
     async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
         running = [asyncio.create_task(client.get("/")) for _ in range(2)]
         await asyncio.sleep(0)

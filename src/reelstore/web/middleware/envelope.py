@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reelstore.domain.errors import Overloaded, ReelstoreError
 from reelstore.web.errors import NotReady
 from reelstore.web.limits import CONCURRENT_REQUESTS_MAX, REQUEST_ID_LENGTH_MAX
+from reelstore.web.metrics import NO_ROUTE, ROUTE, RequestMetrics
 from reelstore.web.problems import REQUEST_ID, problem_response
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Envelope:
     """Give each request an id and a line in the log, and each failure an answer.
 
     - `X-Request-ID`: the client's if it is well-formed, else a random one; in the answer, in problems, in the log.
+    - Each request in the metrics: by route, method, status.
     - One line for each request on the logger `reelstore.access`: client, method, path (never the query), status,
       bytes, milliseconds, and `cut` when the answer did not get to its end.
     - Headers that make browsers careful.
@@ -57,8 +59,15 @@ class Envelope:
       connection closes, since nobody can tell whether the next bytes are that body (RFC 9110, section 10.1.1).
     """
 
-    def __init__(self, app: ASGIApp, *, concurrent_requests_max: int = CONCURRENT_REQUESTS_MAX) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics,
+        concurrent_requests_max: int = CONCURRENT_REQUESTS_MAX,
+    ) -> None:
         self._app = app
+        self._metrics = metrics
         self._concurrent_requests_max = concurrent_requests_max
         self._in_progress = 0
 
@@ -83,6 +92,7 @@ class Envelope:
             self._in_progress -= 1
             exchange.cut(at_once=False)
             exchange.log()
+            exchange.count(self._metrics)
 
 
 class _Exchange:
@@ -92,7 +102,8 @@ class _Exchange:
         headers = dict(scope["headers"])
         told = headers.get(b"x-request-id", b"")
         self.request_id = told.decode("ascii") if _REQUEST_ID.fullmatch(told) else uuid.uuid4().hex
-        self.scope = {**scope, REQUEST_ID: self.request_id}
+        self._routed: dict[str, str] = {}
+        self.scope = {**scope, REQUEST_ID: self.request_id, ROUTE: self._routed}
         self._awaits_continue = headers.get(b"expect", b"").lower() == b"100-continue"
         self._receive = receive
         self._send = send
@@ -137,6 +148,14 @@ class _Exchange:
         close = self.scope.get("extensions", {}).get(CUT)
         if close is not None and self._status and not self._complete:
             close(at_once=at_once)
+
+    def count(self, metrics: RequestMetrics) -> None:
+        metrics.observe(
+            method=self.scope["method"],
+            route=self._routed.get(ROUTE, NO_ROUTE),
+            status=self._status,
+            seconds=time.perf_counter() - self._begun,
+        )
 
     def log(self) -> None:
         client = self.scope.get("client")
