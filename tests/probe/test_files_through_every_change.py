@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -100,8 +99,11 @@ class Scene:
         self.readers.assert_all_was_identical()
         return self.disks()
 
-    def assert_state(self, number: int, state: str) -> None:
-        assert self.get(f"servers/disk{number}")["state"] == state
+    def states(self) -> dict[str, str]:
+        return {server["name"]: server["state"] for server in self.get("servers")["items"]}
+
+    def is_gone(self, number: int) -> bool:
+        return self.states().get(f"disk{number}", "removed") == "removed"
 
     def assert_fair(self, servers: int) -> None:
         """The slots of the ring are shared to one partition."""
@@ -111,17 +113,25 @@ class Scene:
             assert abs(server["share"] - 1 / servers) <= 1 / (COPIES * 2**PARTITION_BITS), server
 
 
-@contextmanager
-def scene(folder: Path) -> Iterator[Scene]:
-    seed = SystemRandom().randrange(2**32)
+@pytest.fixture(scope="module")
+def seed() -> int:
+    return SystemRandom().randrange(2**32)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, seed: int) -> list[Path]:
+    return make_files(tmp_path_factory.mktemp("library") / "files", FILES, mean_bytes=MEAN_BYTES, seed=seed)
+
+
+@pytest.fixture
+def it(tmp_path: Path, files: list[Path], seed: int) -> Iterator[Scene]:
     tell(f"seed {seed}")
-    files = make_files(folder / "files", FILES, mean_bytes=MEAN_BYTES, seed=seed)
     environment = {
         "REELSTORE_FIRST_SERVERS": "4",
         "REELSTORE_CACHE_BYTES": "0",
         "REELSTORE_PARTITION_BITS": str(PARTITION_BITS),
     }
-    with a_gateway(folder, **environment) as gateway:
+    with a_gateway(tmp_path, **environment) as gateway:
         library = Library(gateway)
         library.store_all(files)
         with Readers(library, seed=seed).running() as readers:
@@ -146,39 +156,49 @@ def assert_little_moved(what: str, before: Disks, after: Disks, *, promised: int
         assert moved == promised
 
 
-def test_little_moves_and_all_is_identical_while_servers_are_added_drained_put_back_and_removed(tmp_path: Path) -> None:
-    with scene(tmp_path) as it:
-        four = it.disks()
-        price = it.plan("add", 5, **it.new(5))
-        it.add(5)
-        five = it.wait_until_settled()
-        assert_little_moved("add a fifth", four, five, promised=price["bytes_total"])
-        it.assert_fair(5)
+def test_little_moves_and_all_is_identical_while_servers_are_added_drained_put_back_and_removed(it: Scene) -> None:
+    four = it.disks()
+    price = it.plan("add", 5, **it.new(5))
+    it.add(5)
+    five = it.wait_until_settled()
+    assert_little_moved("add a fifth", four, five, promised=price["bytes_total"])
+    it.assert_fair(5)
 
-        price = it.plan("drain", 2)
-        it.run("server", "drain", "disk2", "--yes")
-        drained = it.wait_until_settled()
-        assert_little_moved("drain one", five, drained, promised=price["bytes_total"])
-        assert drained.size_bytes(2) == 0
-        it.assert_state(2, "draining")
+    price = it.plan("drain", 2)
+    it.run("server", "drain", "disk2", "--yes")
+    drained = it.wait_until_settled()
+    assert_little_moved("drain one", five, drained, promised=price["bytes_total"])
+    assert drained.size_bytes(2) == 0
+    assert it.states()["disk2"] == "draining"
 
-        it.run("ring", "revert", "--yes")
-        reverted = it.wait_until_settled()
-        assert_little_moved("revert", drained, reverted)
-        it.assert_state(2, "active")
-        it.assert_fair(5)
+    it.run("ring", "revert", "--yes")
+    reverted = it.wait_until_settled()
+    assert_little_moved("revert", drained, reverted)
+    assert it.states()["disk2"] == "active"
+    it.assert_fair(5)
+
+    it.run("server", "remove", "disk2", "--yes")
+    removed = it.wait_until_settled()
+    wait_for(lambda: it.is_gone(2), "the empty server is not removed")
+    assert_little_moved("drain and remove one", reverted, removed)
+    assert removed.size_bytes(2) == 0
+    it.assert_fair(4)
 
 
-def test_all_is_identical_when_it_is_killed_while_it_moves_and_when_a_servers_folder_is_deleted(tmp_path: Path) -> None:
-    with scene(tmp_path) as it:
-        four = it.disks()
-        it.add(5)
-        for _ in range(KILLS):
-            it.wait_until_something_moves(to=5)
-            it.kill()
-        five = it.wait_until_settled()
-        assert_little_moved("add a fifth, and kill it meanwhile", four, five)
+def test_all_is_identical_when_it_is_killed_while_it_moves_and_when_a_servers_folder_is_deleted(it: Scene) -> None:
+    four = it.disks()
+    it.add(5)
+    for _ in range(KILLS):
+        it.wait_until_something_moves(to=5)
+        it.kill()
+    five = it.wait_until_settled()
+    assert_little_moved("add a fifth, and kill it meanwhile", four, five)
 
-        shutil.rmtree(it.gateway.folder(3))
-        wait_for(lambda: it.get("servers/disk3")["health"] == "unreachable", "nobody noticed that the folder is gone")
-        it.readers.assert_all_was_identical()
+    shutil.rmtree(it.gateway.folder(3))
+    wait_for(lambda: it.get("servers/disk3")["health"] == "unreachable", "nobody noticed that the folder is gone")
+    it.run("server", "remove", "disk3", "--force", "--yes")
+    four = it.wait_until_settled()
+    assert_little_moved("lose one", five, four)
+    assert it.is_gone(3)
+    it.assert_fair(4)
+    assert not it.gateway.folder(3).exists()
