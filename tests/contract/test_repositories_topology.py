@@ -227,6 +227,8 @@ async def test_the_time_of_a_scrub_is_kept(metadata: Metadata) -> None:
         await uow.partitions.set_scrubbed(POLICY, [1, 1], at=later(3))
         assert await uow.partitions.get(POLICY, 1) == PartitionState(POLICY, 1, 0, 1, 0, later(3))
         assert await uow.partitions.get(POLICY, 0) == PartitionState(POLICY, 0, 0, 1, 0)
+        await uow.partitions.set_scrubbed(POLICY, [0, 1], at=None)
+        assert await uow.partitions.get(POLICY, 1) == PartitionState(POLICY, 1, 0, 1, 0)
         with pytest.raises(IntegrityViolation):
             await uow.partitions.set_scrubbed(POLICY, [0, 2], at=NOW)
 

@@ -53,6 +53,12 @@ PROMISES = (
         (REBALANCE, "                or shard.name in self._bad\n", ""),
     ),
     bug(
+        "what is bad counts as scrubbed",
+        "14 idle means that nothing is lost",
+        f"{LAST_GOOD}::test_a_chunk_that_is_bad_on_all_servers_is_lost_for_the_next_process_too",
+        (REBALANCE, "outcome.bad = self._still_bad(findings)", "outcome.bad = set()"),
+    ),
+    bug(
         "an upload relies on shards that are known to be bad",
         "promise 1",
         f"{LAST_GOOD}::test_a_lost_chunk_is_healed_by_storing_its_bytes_again_for_every_video_that_shares_it",

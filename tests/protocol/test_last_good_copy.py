@@ -146,6 +146,25 @@ async def test_a_chunk_that_is_bad_on_all_servers_stays_lost_in_every_later_surv
         await gateway.assert_whole()
 
 
+async def test_a_chunk_that_is_bad_on_all_servers_is_lost_for_the_next_process_too() -> None:
+    async with a_world() as world:
+        gateway = await world.process()
+        await gateway.store(one_chunk())
+        await gateway.settle()
+        chunk = await gateway.chunk()
+        for server, name in await gateway.row(chunk):
+            await spoil(world, server, name)
+        await gateway.app.verifier.verify()
+        await gateway.settle()
+        scrubs = (await gateway.app.scrub_watch.progress()).partitions_never
+        assert scrubs == 1, "what is bad does not count as scrubbed"
+        following = await world.process()
+        await following.settle()
+        status = await following.app.rebalancer.status()
+        assert (status.state, status.reasons) == ("blocked", ("lost: 1 chunks are on no server",))
+        assert following.app.attention.lost
+
+
 async def test_a_lost_chunk_is_healed_by_storing_its_bytes_again_for_every_video_that_shares_it() -> None:
     async with a_world() as world:
         gateway = await world.process()

@@ -26,6 +26,7 @@ class Outcome:
         counts: what was put, adopted, freed, read and found.
         defects: partitions in which a shard was missing or bad although they were called clean.
         blocked: partitions that could not be proved, each with the reason.
+        bad: partitions of which shards are there and still bad.
         lost: chunks that are nowhere although every server answered.
         newly_lost, found_again: those that were not lost before, and those that are so no longer.
         corrupt: by server number, shards that were found to be bad and were not known to be.
@@ -37,6 +38,7 @@ class Outcome:
     counts: Tally[Counter] = field(default_factory=Tally)
     defects: set[int] = field(default_factory=set)
     blocked: dict[int, str] = field(default_factory=dict)
+    bad: set[int] = field(default_factory=set)
     lost: dict[str, Chunk] = field(default_factory=dict)
     newly_lost: list[Chunk] = field(default_factory=list)
     found_again: list[Chunk] = field(default_factory=list)

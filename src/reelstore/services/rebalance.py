@@ -102,7 +102,8 @@ class Reconciler:
         except Paused:
             await self._record(findings, where, outcome)
             raise
-        proved = findings.states.keys() - outcome.blocked.keys() if verify is Verify.ALL else ()
+        outcome.bad = self._still_bad(findings)
+        proved = findings.states.keys() - outcome.blocked.keys() - outcome.bad if verify is Verify.ALL else ()
         await self._record(findings, where, outcome, scrubbed=sorted(proved))
         return outcome
 
@@ -173,6 +174,10 @@ class Reconciler:
             case.scrub = not (case.gone or case.suspect or case.chunk.id in losing_a_copy)
         self._forget_unpromised(findings, where)
         return sorted(cases.values(), key=lambda case: (case.scrub, -len(case.gone) - len(case.suspect)))
+
+    def _still_bad(self, findings: Findings) -> set[int]:
+        """Return the partitions of which shards are there and bad, which their size and time of change may not show."""
+        return {shard.partition for shard in findings.expected if shard.entry is not None and shard.name in self._bad}
 
     def _forget_unpromised(self, findings: Findings, where: Slice) -> None:
         ring, promised = findings.topology.ring(where.policy), {shard.name for shard in findings.expected}
@@ -300,7 +305,9 @@ class Reconciler:
         self._note_garbage(findings, where, outcome)
         if outcome.moved_bytes:
             outcome.counts[Counter.MOVING_SECONDS] += self._progress.take_moving_seconds()
-        if not (outcome.counts.total() or outcome.found_again or outcome.newly_lost or scrubbed):
+        # After a restart only a scrub finds them again: what is bad must not count as scrubbed until then.
+        unscrubbed = sorted(index for index in outcome.bad if findings.states[index].scrubbed_at is not None)
+        if not (outcome.counts.total() or outcome.found_again or outcome.newly_lost or scrubbed or unscrubbed):
             return
         async with self._progress.recording:
             async with self._metadata.unit_of_work(frees=outcome.freed_bytes > 0) as uow:
@@ -310,6 +317,8 @@ class Reconciler:
                     await uow.events.add(event)
                 if scrubbed:
                     await uow.partitions.set_scrubbed(where.policy, scrubbed, at=now)
+                if unscrubbed:
+                    await uow.partitions.set_scrubbed(where.policy, unscrubbed, at=None)
                 await uow.commit()
             self._progress.recorded(outcome.moved_bytes)
 

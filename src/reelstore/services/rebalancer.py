@@ -97,6 +97,7 @@ class Rebalancer:
     journal: Journal
     _steps: int = 0
     _blocked: dict[Partition, str] = field(default_factory=dict)
+    _scrub_again_at: dict[Partition, float] = field(default_factory=dict)  # where shards stay bad: it never counts
     _sweep: _Sweep = field(default_factory=_Sweep)
     _retry_at: float = 0.0
     _pass: _Pass | None = None
@@ -253,7 +254,9 @@ class Rebalancer:
             for where in due:
                 async with self.leases.holding(where) as held:
                     if held:
-                        await self._reconcile(where, Verify.ALL, collect=True)
+                        outcome = await self._reconcile(where, Verify.ALL, collect=True)
+                        again_at = self.progress.clock() + self.schedule.scrub_seconds
+                        self._scrub_again_at.update(((where.policy, index), again_at) for index in outcome.bad)
                         return True
             if not due:
                 self._scrub_at = self.progress.clock() + SCRUB_LOOK_SECONDS
@@ -263,11 +266,13 @@ class Rebalancer:
         """Return slices of the partitions that were not read for longest, of the first policy that has any."""
         async with self.metadata.snapshot() as view:
             before = await view.now() - timedelta(seconds=self.schedule.scrub_seconds)
+            now = self.progress.clock()
             chunks = (await view.videos.totals()).chunks
             for policy in self.topology.present.policies:
                 states = await view.partitions.list(policy)
                 due = [(policy, s.index) for s in states if s.scrubbed_at is None or s.scrubbed_at < before]
                 due = [partition for partition in due if partition not in self._blocked]
+                due = [partition for partition in due if self._scrub_again_at.get(partition, 0.0) <= now]
                 if due:
                     return list(
                         slices(due, min(SCRUB_PARTITIONS, max(1, len(states) * SCRUB_CHUNKS // max(chunks, 1))))

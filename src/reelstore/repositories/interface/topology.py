@@ -184,8 +184,8 @@ class PartitionRepository(Protocol):
         """
         ...
 
-    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
-        """Record when these partitions were scrubbed."""
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime | None) -> None:
+        """Record when these partitions were scrubbed; None when they do not count as scrubbed any more."""
         ...
 
     async def scrub_times(self, policy: str, *, before: datetime) -> ScrubTimes:

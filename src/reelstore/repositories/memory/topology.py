@@ -148,7 +148,7 @@ class InMemoryPartitions:
             for half in (2 * state.index, 2 * state.index + 1):
                 self._tables.partitions.put((policy, half), replace(state, index=half, version=state.version + 1))
 
-    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime | None) -> None:
         """See `PartitionRepository.set_scrubbed`."""
         for index in sorted(set(indexes)):
             self._tables.partitions.put((policy, index), replace(self._known(policy, index), scrubbed_at=at))

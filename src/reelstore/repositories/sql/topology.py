@@ -183,7 +183,7 @@ class SqlPartitions:
         rows = [{"partition": row.pop("index"), **row} for row in halves]
         await self._session.write(lambda connection: _replace_all(connection, policy, rows))
 
-    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime) -> None:
+    async def set_scrubbed(self, policy: str, indexes: Sequence[int], *, at: datetime | None) -> None:
         """See `PartitionRepository.set_scrubbed`."""
         scrubbed = _EACH.values(scrubbed_at=at)
         await self._session.write(lambda connection: _change_each(connection, scrubbed, policy, indexes))
