@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from tests.planted.bug import Bug
 from tests.planted.changes import CHANGES_OF_TOPOLOGY
+from tests.planted.leaving import LEAVING
 from tests.planted.promises import PROMISES
 from tests.planted.rules_1_to_5 import RULES_1_TO_5
 from tests.planted.rules_6_to_12 import RULES_6_TO_12
 
-BUGS: tuple[Bug, ...] = (*RULES_1_TO_5, *RULES_6_TO_12, *CHANGES_OF_TOPOLOGY, *PROMISES)
+BUGS: tuple[Bug, ...] = (*RULES_1_TO_5, *RULES_6_TO_12, *CHANGES_OF_TOPOLOGY, *LEAVING, *PROMISES)

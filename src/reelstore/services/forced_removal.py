@@ -125,10 +125,10 @@ def _check(server: Server, risk: Risk, *, accepted: bool) -> None:
     """Refuse when something may be lost and nobody has accepted that."""
     if not risk.chunks or accepted:
         return
-    reasons = [f"chunks that the servers which answer have too few good shards of: {risk.chunks:,}"]
-    reasons[0] += f", {risk.size_bytes:,} bytes"
-    reasons += [
-        f"server {name} does not answer either: what it holds counts as not there" for name in sorted(risk.silent)
+    total = f"{risk.chunks:,}, {risk.size_bytes:,} bytes"
+    reasons = [
+        f"chunks that the servers which answer have too few good shards of: {total}",
+        *(f"server {name} does not answer either: what it holds counts as not there" for name in sorted(risk.silent)),
     ]
     raise RemovalUnsafe(
         f"server {server.name} may hold the last shards of {risk.chunks:,} chunks: bring it back, or accept the loss "

@@ -225,7 +225,19 @@ async def test_the_check_names_the_videos_whose_last_copy_is_there() -> None:
             assert not (await check(cluster, other)).videos_at_risk
 
 
-async def test_a_copy_that_is_torn_or_known_to_be_bad_is_no_copy(cluster: Cluster) -> None:
+async def test_a_copy_that_is_known_to_be_bad_is_no_copy(cluster: Cluster) -> None:
+    await kept(cluster, chunks=1)
+    first, second = [name for name in cluster.names if await cluster.listing(name)]
+    cluster.server(first).fail_next("get", times=1000)  # so that nothing can be repaired
+    await cluster.server(second).flip(await shard_on(cluster, second))
+    await cluster.settle()
+    await cluster.probe()
+    found = await check(cluster, first)
+    assert found.risk is not None
+    assert found.risk.chunks == 1
+
+
+async def test_a_copy_that_is_torn_is_no_copy(cluster: Cluster) -> None:
     await kept(cluster, chunks=1)
     first, second = [name for name in cluster.names if await cluster.listing(name)]
     await cluster.server(second).truncate(await shard_on(cluster, second), 10)
