@@ -179,6 +179,8 @@ class Rebalancer:
                     passed = block_of(where)
                     sweep.waiting = deque(each for each in sweep.waiting if block_of(each) != passed)
                     continue
+                if where not in sweep.waiting:  # another ring began while the lease was taken
+                    continue
                 sweep.waiting.remove(where)
                 sweep.under_way += 1
                 try:
@@ -320,7 +322,8 @@ class Rebalancer:
             MetadataUnavailable: a retry can help.
         """
         control = await self.control.read()
-        topology, unproved = self.topology.present, await self._list_unproved(refresh=True)
+        unproved = await self._list_unproved(refresh=True)
+        topology = self.topology.present
         amounts = await self.progress.amounts(unproved)
         reasons = self._reasons(unproved)
         if control.paused:
