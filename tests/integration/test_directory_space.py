@@ -36,6 +36,22 @@ async def test_the_reserve_is_kept_free_even_by_puts_at_once(tmp_path: Path) -> 
         await server.close()
 
 
+async def test_a_full_disk_has_room_in_its_reserve_for_the_repair_of_a_shard(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "size=16m") as disk:
+        server = DirectoryServer("a", disk, reserve_bytes=4 * MIB)
+        await server.attach(MARKER, claim=True)
+        await asyncio.gather(*(server.put(name, bytes(MIB)) for name in NAMES[:24]), return_exceptions=True)
+        name = (await listed_names(server)).pop()
+        with pytest.raises(ServerFull):
+            await server.put(NAMES[30], b"y" * MIB)
+        await server.set_aside(name)  # which keeps the old bytes' room
+        await server.put(name, b"x" * MIB)
+        assert await server.get(name) == b"x" * MIB
+        with pytest.raises(ServerFull):
+            await server.put(NAMES[30], b"y" * MIB)
+        await server.close()
+
+
 async def test_the_usual_reserve_is_a_fiftieth_and_free_is_never_below_zero(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "size=10m") as disk:
         server = DirectoryServer("a", disk)

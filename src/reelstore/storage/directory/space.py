@@ -67,12 +67,15 @@ class Space:
     def reserved(self, size_bytes: int, *, replaces_bytes: int) -> Iterator[Reservation]:
         """Keep room for a shard while it is written, so that puts at the same time do not overshoot together.
 
+        What replaces a shard may use the reserve: a full disk must not keep a bad shard from being repaired.
+
         Raises:
             ServerFull: there is not enough above the reserve, or within the capacity.
         """
         growth_bytes = max(0, size_bytes - replaces_bytes)
         with self._lock:
-            _, spare_bytes = self._file_system()  # now: a put that ended since is in no other number
+            # Now: a put that ended since is in no other number.
+            _, spare_bytes = self._file_system(use_reserve=replaces_bytes > 0)
             if size_bytes > spare_bytes - self._writing_bytes:
                 raise ServerFull("the file system is full up to its reserve", server=self._place.server)
             grown_bytes = self._used_bytes + self._growing_bytes + growth_bytes
@@ -123,11 +126,11 @@ class Space:
         if self._counted is None or way in self._counted:
             self._used_bytes += size_bytes
 
-    def _file_system(self) -> tuple[int, int]:
-        """Return the size of the file system and what it has free above the reserve, which may be negative."""
+    def _file_system(self, *, use_reserve: bool = False) -> tuple[int, int]:
+        """Return the size of the file system and what it has free, above the reserve or with it; may be negative."""
         found = os.fstatvfs(self._place.fd)
         total_bytes = found.f_blocks * found.f_frsize
-        reserve_bytes = self._reserve_bytes
+        reserve_bytes = 0 if use_reserve else self._reserve_bytes
         if reserve_bytes is None:
             reserve_bytes = min(RESERVE_BYTES_MAX, total_bytes // RESERVE_PART)
         return total_bytes, found.f_bavail * found.f_frsize - reserve_bytes
