@@ -73,7 +73,7 @@ async def test_a_disk_that_fills_while_writing_leaves_the_old_bytes_and_no_tempo
         server = DirectoryServer("a", disk, reserve_bytes=0)
         await server.attach(MARKER, claim=True)
         await server.put(NAMES[0], bytes(MIB))
-        monkeypatch.setattr(Space, "_file_system", lambda _: (10**12, 10**12))  # others fill it meanwhile
+        monkeypatch.setattr(Space, "_file_system", lambda _, **__: (10**12, 10**12))  # others fill it meanwhile
         for name in NAMES[:2]:
             with pytest.raises(ServerFull, match="No space left"):
                 await server.put(name, b"x" * (4 * MIB))
