@@ -174,8 +174,7 @@ async def status(world: World, rng: random.Random) -> None:
     if answered.is_lost or answered.error is not None:
         return
     world.note("status", process.name, str(answered.result.state))
-    follows = answered.result.epoch == world.invariants.head
-    if follows and answered.result.state == IDLE and world.invariants.was_unclean_since(asked, answered.result.epoch):
+    if answered.result.state == IDLE and world.invariants.was_unclean_since(asked, answered.result.epoch):
         raise world.broken("lie", f"{process.name} calls itself idle, and {sorted(world.invariants.unclean)} are not")
 
 

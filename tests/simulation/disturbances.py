@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 STEPS_UNTIL_DEATH = 400
+HESITATION_SECONDS_MAX = 32.0
 
 
 def _a_place(world: World, rng: random.Random) -> Place:
@@ -90,8 +91,10 @@ async def away(world: World, rng: random.Random) -> None:
 async def hesitate(world: World, rng: random.Random) -> None:
     """Processes stop for a while between their steps."""
     world.hesitation = rng.choice((0.01, 0.05))
+    world.disturbed_at = float("inf")
     await asyncio.sleep(10 ** rng.uniform(0, 2))
     world.hesitation = 0.0
+    world.disturbed_at = world.loop.time() + HESITATION_SECONDS_MAX
 
 
 async def jump(world: World, rng: random.Random) -> None:

@@ -18,12 +18,16 @@ from reelstore.domain.server import Server, ServerState
 from reelstore.placement.ring import RingSet, Seat
 from reelstore.repositories.interface import PartitionState
 from reelstore.repositories.memory.table import Table
+from reelstore.repositories.memory.tables import THE_ROW
 
 if TYPE_CHECKING:
     from tests.simulation.places import Place
     from tests.simulation.world import Process, World
 
 K = TypeVar("K")
+
+PAUSE_SECONDS_MAX = 2.0
+"""After which a pause holds for every worker that is not stopped itself."""
 
 
 class Violation(Exception):
@@ -112,6 +116,11 @@ class Invariants:
             ring_set = tables.rings.get(epoch)
             assert ring_set is not None
             self.rings[epoch] = ring_set
+        control = tables.control.get(THE_ROW)
+        if control is None or not control.paused:
+            self._world.paused_at = None
+        elif self._world.paused_at is None:
+            self._world.paused_at = self._world.loop.time()
         for name in changes.servers:
             server = tables.servers.get(name)
             assert server is not None
@@ -244,6 +253,14 @@ class Invariants:
                     raise self._world.broken(
                         "lie", f"partition {policy}/{index} is called clean; {place.name} lacks {name}"
                     )
+
+    def before_sending(self, process: Process, place: Place, operation: str) -> None:
+        """Check that nothing is moved while that is paused, but for what was begun before."""
+        world, now = self._world, self._world.loop.time()
+        if operation not in {"delete", "adopt"} or world.paused_at is None or process.is_clone:
+            return
+        if now - max(world.paused_at, world.disturbed_at) > PAUSE_SECONDS_MAX:
+            raise world.broken("pause", f"{process.name} sends a {operation} to {place.name} in a pause")
 
     def before_put(self, place: Place, name: ShardName, content: bytes) -> None:
         """Invariant I2: a stored name never holds other bytes."""

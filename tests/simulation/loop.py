@@ -26,8 +26,8 @@ from unittest.mock import patch
 T = TypeVar("T")
 STEPS_MAX = 3_000_000
 CLOSINGS_MAX = 100
-IDLE_SECONDS = 5.0
-"""How often a process without work looks for some: each second of an hour would be most of what is simulated."""
+IDLE_SECONDS = 15.0
+"""How often a process without work looks for some: each second of that would be most of what is simulated."""
 
 
 class Owner(Protocol):
@@ -180,6 +180,7 @@ def simulate(seed: int | str, main: Callable[[VirtualLoop], Coroutine[Any, Any, 
         with (
             patch.multiple(time, monotonic=loop.time, perf_counter=loop.time, time=loop.time),
             patch("reelstore.background.loops.IDLE_SECONDS", IDLE_SECONDS),
+            patch.multiple("reelstore.bootstrap", REMOVAL_SECONDS=IDLE_SECONDS, EVICTION_SECONDS=IDLE_SECONDS),
         ):
             return loop.run_until_complete(main(loop))
     finally:

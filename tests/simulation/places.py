@@ -136,6 +136,7 @@ class Network:
         answer: asyncio.Future[Any] = self._world.loop.create_future()
         weather, rng = place.weather, self._rng
         self.sent += 1
+        self._world.invariants.before_sending(sender, place, operation)
         chance = rng.random()
         seconds = 10 ** rng.uniform(-3.5, weather.slowest)
         number = self.sent

@@ -38,6 +38,7 @@ async def come_to_rest(world: World, *, scrubbed: bool = True) -> None:
             process.kill()
     if not any(process.settings.background for process in world.alive):
         await world.start()
+    await _resume(world)
     began = world.utc()
     reason = "it was never looked at"
     for look in range(LOOKS_MAX):
@@ -53,6 +54,14 @@ async def come_to_rest(world: World, *, scrubbed: bool = True) -> None:
     await read_everything(world)
     world.harmed.clear()
     world.note("at rest")
+
+
+async def _resume(world: World) -> None:
+    rng = random.Random(f"resume {world.seed}")
+    for _ in range(LOOKS_MAX):
+        if await topology.control(world, rng, paused=False, bytes_per_second=None, concurrency=None):
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _is_scrubbed_since(world: World, began: datetime) -> bool:
@@ -88,7 +97,8 @@ def _unfinished(world: World) -> str | None:
             promised[place.name].add(str(name))
     for place in world.places.values():
         if place.is_gone:
-            if invariants.servers[place.name].state is not ServerState.REMOVED:
+            server = invariants.servers.get(place.name)
+            if server is not None and server.state is not ServerState.REMOVED:
                 return f"{place.name} is gone, and not removed"
             continue
         there = {str(entry.name) for policy in world.copies_min for entry in place.listing(policy)}

@@ -59,7 +59,7 @@ class Scenario:
             "partition_bits": self.partition_bits,
             "chunk_size_bytes": CHUNK,
             "memory": True,
-            "probe_seconds": 10.0,
+            "probe_seconds": 12.0,
             "survey_seconds": 60.0,
             "scrub_seconds": 120.0,
             "expiry_seconds": 20.0,
@@ -114,7 +114,7 @@ def draw_scenario(seed: int | str, weights: Mapping[str, float], *, operations: 
         zones=rng.choice((1, 2, 3, servers)),
         copies=copies,
         partition_bits=rng.choice((2, 2, 3, 4)),
-        second_policy=0,
+        second_policy=rng.choice((0, 0, 0, 2, 3)) if servers >= 3 else 0,
         works=rng.choice(((True,), (True, False), (True, True), (True, True, False))),
         phases=tuple(phases),
         settings={

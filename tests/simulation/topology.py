@@ -118,6 +118,27 @@ async def split(world: World, rng: random.Random) -> None:
         await _ask(world, "split", process.app.changes.split(), process)
 
 
+async def pause(world: World, rng: random.Random) -> None:
+    """Have nothing moved for a while."""
+    await control(world, rng, paused=True)
+    await asyncio.sleep(10 ** rng.uniform(0, 1.7))
+    await control(world, rng, paused=False)
+
+
+async def limit(world: World, rng: random.Random) -> None:
+    """Have things moved slowly, or one by one, from now on."""
+    await control(world, rng, bytes_per_second=rng.choice((None, 64 * 1024)), concurrency=rng.choice((None, 1, 2, 5)))
+
+
+async def control(world: World, rng: random.Random, **changes: Any) -> bool:
+    """Steer the background; return whether that was acknowledged."""
+    if not world.alive:
+        return False
+    process = rng.choice(world.alive)
+    answered = await _ask(world, f"set {changes}", process.app.rebalancer.control.change(**changes), process)
+    return answered.error is None and not answered.is_lost
+
+
 async def may_it_go(world: World, rng: random.Random) -> None:
     """Ask whether a server can be powered off; what is said to be safe must be."""
     servers = [server for server in world.invariants.servers.values() if server.state is not ServerState.REMOVED]

@@ -66,6 +66,8 @@ class World:
         self.metadata = InMemoryMetadata(clock=self.utc)
         self.turns = Turns(random.Random(f"turns of {seed}").random)
         self.metadata_away = 0.0
+        self.paused_at: float | None = None
+        self.disturbed_at = 0.0
         self.hesitation = 0.0
         self.places: dict[str, Place] = {}
         self.harmed: set[str] = set()
@@ -177,8 +179,7 @@ class Process:
         """Be ready, and go on in the background."""
         drivers = Drivers(self._connect, lambda _url: "memory", lambda _a, _b: False, lambda _url: 2**32)
         self.app = await assemble(self.settings, self.metadata, entropy=self.entropy, drivers=drivers)
-        rebalancer: Any = self.app.rebalancer
-        getattr(rebalancer, "progress", rebalancer).clock = self.world.loop.time
+        self.app.clock_guard.clock = self.world.loop.time
         self.background = background_of(self.app)
         self.background.start()
         self.is_ready = True
