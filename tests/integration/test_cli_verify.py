@@ -18,7 +18,6 @@ from typer.testing import CliRunner, Result
 from reelstore.cli import verify
 from reelstore.cli.app import app
 from reelstore.cli.exit_codes import ExitCode
-from reelstore.client import Client
 from tests.integration.cli_process import lines, on_terminal, served
 
 Reelstore = Callable[..., Result]
@@ -121,6 +120,13 @@ def test_what_is_wrong_is_listed_repaired_waited_for_and_looked_at_in_quarantine
     assert "nothing is in quarantine" in reelstore("quarantine", "list").stderr
 
 
+def test_a_cursor_that_is_none_is_refused_in_one_line(reelstore: Reelstore) -> None:
+    result = reelstore("verify", "--all", "--cursor", "x", "--json")
+    assert (result.exit_code, result.stdout) == (ExitCode.FAILED, "")
+    (line,) = lines(result.stderr)
+    assert line.startswith("reelstore: the cursor is not one")
+
+
 def test_a_video_is_verified_once_more_after_its_repair(reelstore: Reelstore, url: str, folder: Path) -> None:
     store(url, "a.mp4", 4)
     spoil(shards(folder, "disk2")[0])
@@ -168,8 +174,7 @@ def test_ctrl_c_says_how_to_go_on(reelstore: Reelstore, url: str, monkeypatch: p
         return add(findings, found)
 
     monkeypatch.setattr(verify._Findings, "add", add_and_interrupt)
-    real = Client.verify_all
-    monkeypatch.setattr(Client, "verify_all", lambda self, *, cursor: real(self, cursor=cursor, slice_seconds=1e-6))
+    monkeypatch.setattr(verify, "_SLICE_SECONDS", 1e-6)
     result = reelstore("verify", "--all", "--json")
     assert result.exit_code == ExitCode.INTERRUPTED
     cursor = document(result)["next_cursor"]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _PROBLEMS_SHOWN_MAX = 20
 _PROBLEMS_KEPT_MAX = 10_000
+_SLICE_SECONDS = 2.0  # how often the bar moves
 _POLL_SECONDS = 1.0
 _IDLE_POLLS = 3  # what was found is taken up a moment later
 
@@ -90,6 +91,11 @@ class _Findings:
         return kept
 
     @property
+    def has_seen_something(self) -> bool:
+        """Whether there is anything to tell, if only how far it came."""
+        return self.progress > 0
+
+    @property
     def bad(self) -> int:
         """How many shards are not as they should be."""
         return self.shards_total - self.shards_ok
@@ -123,7 +129,7 @@ def _verify_all(client: Client, cursor: str | None, *, repair_wait: bool, json: 
         output.say("reelstore: interrupted")
     finally:
         _say_summary(found)
-        if json and (found.is_complete or found.shards_total):
+        if json and found.has_seen_something:
             output.document(found.document)
     if interrupted:
         raise typer.Exit(ExitCode.INTERRUPTED)
@@ -137,7 +143,7 @@ def _go_through(client: Client, found: _Findings, *, quiet: bool) -> None:
     # How far a cursor is, nobody tells: the first slice from there does.
     known = (0, 0.0) if found.cursor is None else None
     with bars(count=1) as drawn, drawn.one("verifying") as bar:
-        for each in client.verify_all(cursor=found.cursor):
+        for each in client.verify_all(cursor=found.cursor, slice_seconds=_SLICE_SECONDS):
             shown = len(found.problems)
             kept = found.add(each)
             if not quiet:
@@ -152,13 +158,13 @@ def _say_summary(found: _Findings) -> None:
     hidden = found.bad - _PROBLEMS_SHOWN_MAX
     if hidden > 0:
         output.say(f"and {count(hidden, 'more problem')}; --json lists what the server tells")
-    if found.is_complete or found.shards_total:
+    if found.has_seen_something:
         shards = f"{found.shards_ok:,} of {count(found.shards_total, 'shard')} as they should be"
         moving = f", {found.shards_moving:,} of them not yet where the ring wants them" if found.shards_moving else ""
         output.say(f"verified {size(found.shards_bytes)}: {shards}{moving}")
-    if not found.is_complete and found.cursor is not None:
-        seen = f"{percent(found.progress)} of the cluster is seen; " if found.progress else ""
-        output.say(f"{seen}'reelstore verify --all --cursor {found.cursor}' goes on from there")
+    if found.has_seen_something and not found.is_complete:
+        seen = f"{percent(found.progress)} of the cluster is seen"
+        output.say(f"{seen}; 'reelstore verify --all --cursor {found.cursor}' goes on from there")
 
 
 # ---------------------------------------------------------------------- single videos
