@@ -14,11 +14,11 @@ from tests.simulation.ledger import Fate
 from tests.simulation.places import Place
 from tests.simulation.rest import come_to_rest
 from tests.simulation.run import Result, found, playing
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import CHUNK, Scenario
 from tests.simulation.world import Process, World
 
 STEPS_OF_WORK_MAX = 60
-VIDEOS = 4
+VIDEOS = 6
 
 Prepare = Callable[[World, Process], Awaitable[None]]
 Act = Callable[[World, Process], Awaitable[None]]
@@ -90,7 +90,8 @@ def attempt(job: str, dies_after: int | None, steps: list[int] | None = None) ->
 
 async def store(world: World, process: Process, number: int) -> None:
     """Store a video, and note what is known of it."""
-    known = world.ledger.new(clients.draw_content(world, random.Random(f"video {number}")))
+    rng = random.Random(f"video {number}")
+    known = world.ledger.new(clients.draw_content(world, rng) + rng.randbytes(CHUNK))
     known.begin(Fate.STORED)
     answered = await process.request(
         process.app.videos.store(StoreRequest(known.name), PiecedBody(clients.body_of(known.content)))
@@ -130,6 +131,33 @@ async def add(world: World, process: Process) -> None:
 async def drain(world: World, process: Process) -> None:
     """Drain a server."""
     await change(world, process, ServerChange(ChangeAction.DRAIN, "disk2"))
+
+
+async def remove(world: World, process: Process) -> None:
+    """Drain a server in order to remove it."""
+    await change(world, process, ServerChange(ChangeAction.REMOVE, "disk2"))
+
+
+async def emptied(world: World, process: Process) -> None:
+    """Have a server that is empty, and is to be removed."""
+    await remove(world, process)
+    await work(world, process)
+
+
+async def step_of_removals(world: World, process: Process) -> None:
+    """Look for what can be removed."""
+    await process.request(process.app.removals.step())
+
+
+async def back_with_its_shards(world: World, process: Process) -> None:
+    """Have a server that was drained while it was away, and is back with all that it had."""
+    world.places["disk2"].is_up = False
+    await process.request(process.app.monitor.probe_all())
+    await drain(world, process)
+    await work(world, process)
+    world.places["disk2"].is_up = True
+    await change(world, process, ServerChange(ChangeAction.ACTIVATE, "disk2"))
+    await process.request(process.app.monitor.probe_all())
 
 
 async def purge(world: World, process: Process) -> None:
@@ -175,6 +203,9 @@ def _take_down(world: World) -> Place:
 JOBS: Mapping[str, Job] = {
     "move": Job(add, work),
     "drain": Job(drain, work),
+    "empty and remove": Job(remove, work),
+    "remove": Job(emptied, step_of_removals),
+    "adopt": Job(back_with_its_shards, work),
     "collect": Job(purge, work),
     "repair": Job(rot, work, scrubbed=True),
     "settle handoffs": Job(half_stored, work),

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.__main__ import report
 from tests.simulation.crash_points import JOBS, attempt, steps_of
 
-EVERY = 7
+EVERY = 11
 """Of all steps, so many times fewer are tried here."""
 
 
