@@ -140,13 +140,17 @@ async def test_synced_is_swapped_only_at_the_version_that_was_read(metadata: Met
     async with metadata.unit_of_work() as uow:
         await uow.partitions.add(POLICY, 2, epoch=1)
         await uow.partitions.raise_versions(POLICY, [0])
-        assert not await uow.partitions.swap_synced(POLICY, 0, epoch=2, version=0)
-        assert not await uow.partitions.swap_synced(POLICY, 0, epoch=2, version=2)
-        assert not await uow.partitions.swap_synced(POLICY, 9, epoch=2, version=0)
+        assert not await uow.partitions.swap_synced(POLICY, {0: 0}, epoch=2)
+        assert not await uow.partitions.swap_synced(POLICY, {0: 2}, epoch=2)
+        assert not await uow.partitions.swap_synced(POLICY, {9: 0}, epoch=2)
         assert await uow.partitions.get(POLICY, 0) == PartitionState(POLICY, 0, 1, 1, 0)
-        assert await uow.partitions.swap_synced(POLICY, 0, epoch=2, version=1)
+        assert await uow.partitions.swap_synced(POLICY, {0: 1}, epoch=2)
         assert await uow.partitions.get(POLICY, 0) == PartitionState(POLICY, 0, 1, 2, 1)
         assert await uow.partitions.get(POLICY, 1) == PartitionState(POLICY, 1, 0, 1, 0)
+        assert await uow.partitions.swap_synced(POLICY, {0: 0, 1: 0, 2: 0}, epoch=3) == {1}
+        assert await uow.partitions.swap_synced(POLICY, {}, epoch=3) == frozenset()
+        states = await uow.partitions.list(POLICY)
+        assert [(state.synced_epoch, state.synced_version) for state in states] == [(2, 1), (3, 0)]
 
 
 async def test_a_slice_of_the_partitions_can_be_listed(metadata: Metadata) -> None:
@@ -172,7 +176,7 @@ async def test_unsettled_are_those_of_another_epoch_or_version(metadata: Metadat
         assert await uow.partitions.unsettled(POLICY, epoch=2) == [0, 1, 2, 3]
         await uow.partitions.raise_versions(POLICY, [3, 1])
         assert await uow.partitions.unsettled(POLICY, epoch=1) == [1, 3]
-        await uow.partitions.swap_synced(POLICY, 1, epoch=2, version=1)
+        await uow.partitions.swap_synced(POLICY, {1: 1}, epoch=2)
         assert await uow.partitions.unsettled(POLICY, epoch=2) == [0, 2, 3]
         assert await uow.partitions.unsettled("wide", epoch=1) == []
 
@@ -182,7 +186,7 @@ async def test_a_split_partition_is_two_that_know_what_it_knew_at_a_higher_versi
         await uow.partitions.add(POLICY, 2, epoch=1)
         await uow.partitions.add("wide", 2, epoch=1)
         await uow.partitions.raise_versions(POLICY, [1])
-        await uow.partitions.swap_synced(POLICY, 1, epoch=3, version=1)
+        await uow.partitions.swap_synced(POLICY, {1: 1}, epoch=3)
         await uow.partitions.set_scrubbed(POLICY, [1], at=later(3))
         await uow.commit()
     async with metadata.unit_of_work() as uow:
@@ -205,7 +209,7 @@ async def test_a_split_makes_two_of_each_partition_one_version_on(metadata: Meta
         await uow.partitions.add(POLICY, 2, epoch=1)
         await uow.partitions.add("wide", 2, epoch=1)
         await uow.partitions.raise_versions(POLICY, [1])
-        await uow.partitions.swap_synced(POLICY, 1, epoch=2, version=1)
+        await uow.partitions.swap_synced(POLICY, {1: 1}, epoch=2)
         await uow.partitions.raise_versions(POLICY, [1])
         await uow.partitions.set_scrubbed(POLICY, [0], at=NOW)
         await uow.partitions.split(POLICY)
@@ -217,7 +221,7 @@ async def test_a_split_makes_two_of_each_partition_one_version_on(metadata: Meta
             PartitionState(POLICY, 3, 3, 2, 1),
         ]
         assert await uow.partitions.list("wide") == [PartitionState("wide", index, 0, 1, 0) for index in range(2)]
-        assert not await uow.partitions.swap_synced(POLICY, 0, epoch=2, version=0)
+        assert not await uow.partitions.swap_synced(POLICY, {0: 0}, epoch=2)
         assert await uow.partitions.list("unknown") == []
 
 

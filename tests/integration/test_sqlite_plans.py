@@ -78,7 +78,7 @@ QUESTIONS: dict[str, Question] = {
     "forget plans": lambda uow: uow.plans.drop_before(NOW),
     "samples": lambda uow: uow.usage.since(NOW),
     "forget samples": lambda uow: uow.usage.drop_before(NOW),
-    "swap": lambda uow: uow.partitions.swap_synced(POLICY, 1, epoch=1, version=0),
+    "swap": lambda uow: uow.partitions.swap_synced(POLICY, {1: 0}, epoch=1),
 }
 
 

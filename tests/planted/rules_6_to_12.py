@@ -90,10 +90,10 @@ RULES_6_TO_12 = (
         f"{SYNCED}::test_a_round_that_was_overtaken_by_an_upload_does_not_call_its_partition_clean",
         (
             REBALANCE,
-            "if await uow.partitions.swap_synced(where.policy, state.index, epoch=epoch, version=state.version)\n",
+            "            swapped = await uow.partitions.swap_synced(where.policy, proved, epoch=epoch)\n",
             (
-                "if (now := await uow.partitions.get(where.policy, state.index))\n"
-                "                and await uow.partitions.swap_synced(where.policy, state.index, epoch=epoch, version=now.version)\n"
+                "            proved |= {each.index: each.version for each in await uow.partitions.list(where.policy) if each.index in proved}\n"
+                "            swapped = await uow.partitions.swap_synced(where.policy, proved, epoch=epoch)\n"
             ),
         ),
     ),
@@ -113,7 +113,7 @@ RULES_6_TO_12 = (
             (
                 "            await uow.partitions.raise_versions(policy, np.flatnonzero(changed).tolist())\n"
                 "            for index in np.flatnonzero(~changed).tolist():\n"
-                "                await uow.partitions.swap_synced(policy, index, epoch=rings.epoch, version=0)\n"
+                "                await uow.partitions.swap_synced(policy, {index: 0}, epoch=rings.epoch)\n"
             ),
         ),
     ),
@@ -123,7 +123,7 @@ RULES_6_TO_12 = (
         f"{SYNCED}::test_a_round_under_an_older_ring_records_nothing",
         (
             REBALANCE,
-            "            if await uow.rings.head(lock=True) != epoch:\n                await self._topology.refresh()\n                return set()\n",
+            "            if await uow.rings.head(lock=True) != epoch:\n                await self._topology.refresh()\n                return frozenset()\n",
             "            epoch = await uow.rings.head(lock=True)\n",
         ),
     ),
@@ -258,8 +258,8 @@ RULES_6_TO_12 = (
         f"{COLLECTING}::test_a_round_of_deletes_is_counted_in_the_metadata_and_then_in_the_marker_before_the_first_delete",
         (
             ROUNDS,
-            "                    await member.driver.record_delete_rounds(rounds)\n",
-            "                    del rounds\n                    rounds = 0\n",
+            "                await member.driver.record_delete_rounds(rounds)\n",
+            "                del rounds\n",
         ),
     ),
     bug(
@@ -268,8 +268,8 @@ RULES_6_TO_12 = (
         f"{COLLECTING}::test_nothing_is_deleted_on_a_server_that_could_not_note_the_round",
         (
             ROUNDS,
-            "                member.failed(error)\n            else:\n",
-            "                member.failed(error)\n            finally:\n",
+            "            member.failed(error)\n            return None\n        return member.server.number\n",
+            "            member.failed(error)\n        return member.server.number\n",
         ),
     ),
 )

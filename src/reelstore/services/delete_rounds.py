@@ -84,7 +84,9 @@ class DeleteRounds:
         """
         # Markers first: a round is counted in the metadata before it is in a marker, so that one which another worker
         # begins meanwhile can never make a marker look ahead.
-        markers = [(member, marker) for member in self._fleet if (marker := await self._marker(member)) is not None]
+        members = list(self._fleet)
+        found = await asyncio.gather(*map(self._marker, members))
+        markers = [(member, marker) for member, marker in zip(members, found, strict=True) if marker is not None]
         async with self._metadata.snapshot() as view:
             cluster = await view.cluster.get()
         if cluster is None:
@@ -99,18 +101,21 @@ class DeleteRounds:
         async with self._metadata.unit_of_work() as uow:
             rounds = await uow.cluster.raise_delete_rounds()
             await uow.commit()
-        taking_part = set()
-        for member, _ in markers:
-            try:
-                async with member.answering(ANSWER_SECONDS, "a round of deletes"):
-                    await member.driver.record_delete_rounds(rounds)
-            except ServerFull as error:  # full past its reserve: others may go on, and free what they have
-                log.warning("nothing is deleted from server %s: %s", member.server.name, error)
-            except ServerUnavailable as error:
-                member.failed(error)
-            else:
-                taking_part.add(member.server.number)
-        return frozenset(taking_part)
+        marked = await asyncio.gather(*(self._mark(member, rounds) for member, _ in markers))
+        return frozenset(number for number in marked if number is not None)
+
+    async def _mark(self, member: FleetMember, rounds: int) -> int | None:
+        """Write a round into a server's marker; return the server's number if it is there now."""
+        try:
+            async with member.answering(ANSWER_SECONDS, "a round of deletes"):
+                await member.driver.record_delete_rounds(rounds)
+        except ServerFull as error:  # full past its reserve: others may go on, and free what they have
+            log.warning("nothing is deleted from server %s: %s", member.server.name, error)
+            return None
+        except ServerUnavailable as error:
+            member.failed(error)
+            return None
+        return member.server.number
 
     async def _marker(self, member: FleetMember) -> Marker | None:
         """Return the marker of a server that answers."""

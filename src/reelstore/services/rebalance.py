@@ -250,32 +250,28 @@ class Reconciler:
         outcome.newly_lost = [chunk for chunk in outcome.lost.values() if chunk.id not in self.lost]
         self.lost.update(outcome.lost)
 
-    async def _swap(self, findings: Findings, where: Slice, outcome: Outcome) -> set[int]:
+    async def _swap(self, findings: Findings, where: Slice, outcome: Outcome) -> frozenset[int]:
         """Record what is proved; return the partitions for which it was (rules 3, 7 and 11)."""
         epoch = findings.topology.epoch
-        candidates = [
-            state
+        proved = {
+            state.index: state.version
             for state in findings.states.values()
             if state.index not in outcome.blocked
             and state.index not in outcome.defects
             and (not findings.is_clean(state.index) or state.index in findings.misplaced)
-        ]
-        if not candidates:
-            return set()
+        }
+        if not proved:
+            return frozenset()
         async with self._metadata.unit_of_work() as uow:
             if await uow.rings.head(lock=True) != epoch:
                 await self._topology.refresh()
-                return set()
-            swapped = {
-                state.index
-                for state in candidates
-                if await uow.partitions.swap_synced(where.policy, state.index, epoch=epoch, version=state.version)
-            }
+                return frozenset()
+            swapped = await uow.partitions.swap_synced(where.policy, proved, epoch=epoch)
             await uow.commit()
         self._topology.note_synced(where.policy, sorted(swapped), epoch)
         return swapped
 
-    async def _delete(self, findings: Findings, swapped: set[int], outcome: Outcome) -> None:
+    async def _delete(self, findings: Findings, swapped: frozenset[int], outcome: Outcome) -> None:
         doomed: defaultdict[int, list[ShardEntry]] = defaultdict(list)
         for server, entries in findings.garbage.items():
             doomed[server].extend(entries)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -166,13 +166,13 @@ class PartitionRepository(Protocol):
         """Add one to the version of these; an index given twice counts once."""
         ...
 
-    async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
-        """Record that the partition is synced to the epoch at the version, if its version is still that one.
+    async def swap_synced(self, policy: str, versions: Mapping[int, int], *, epoch: int) -> frozenset[int]:
+        """Record that partitions are synced to the epoch, each at its version here, if that is still its version.
 
         The caller holds the ring head's lock and has compared the epoch with it.
 
         Returns:
-            whether the version was still the same; nothing changes otherwise.
+            those whose version was still the same; nothing changes for the others.
         """
         ...
 

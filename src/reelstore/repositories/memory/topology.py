@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -134,13 +134,16 @@ class InMemoryPartitions:
             state = self._known(policy, index)
             self._tables.partitions.put((policy, index), replace(state, version=state.version + 1))
 
-    async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
+    async def swap_synced(self, policy: str, versions: Mapping[int, int], *, epoch: int) -> frozenset[int]:
         """See `PartitionRepository.swap_synced`."""
-        state = self._tables.partitions.get((policy, index))
-        if state is None or state.version != version:
-            return False
-        self._tables.partitions.put((policy, index), replace(state, synced_epoch=epoch, synced_version=version))
-        return True
+        swapped = set()
+        for index, version in versions.items():
+            state = self._tables.partitions.get((policy, index))
+            if state is not None and state.version == version:
+                changed = replace(state, synced_epoch=epoch, synced_version=version)
+                self._tables.partitions.put((policy, index), changed)
+                swapped.add(index)
+        return frozenset(swapped)
 
     async def split(self, policy: str) -> None:
         """See `PartitionRepository.split`."""

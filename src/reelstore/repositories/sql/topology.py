@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
@@ -167,11 +167,22 @@ class SqlPartitions:
         raised = _EACH.values(version=partitions.c.version + 1)
         await self._session.write(lambda connection: _change_each(connection, raised, policy, indexes))
 
-    async def swap_synced(self, policy: str, index: int, *, epoch: int, version: int) -> bool:
+    async def swap_synced(self, policy: str, versions: Mapping[int, int], *, epoch: int) -> frozenset[int]:
         """See `PartitionRepository.swap_synced`."""
-        statement = update(partitions).where(_this(policy, index), partitions.c.version == version)
-        values = {"synced_epoch": epoch, "synced_version": version}
-        return await self._session.write(lambda connection: connection.execute(statement, values).rowcount > 0)
+        known = partitions.c
+        statement = (
+            update(partitions)
+            .where(
+                known.policy == policy, known.partition == bindparam("index"), known.version == bindparam("at_version")
+            )
+            .values(synced_epoch=epoch, synced_version=bindparam("at_version"))
+        )
+
+        def swap(connection: Connection) -> frozenset[int]:
+            values = ({"index": index, "at_version": version} for index, version in versions.items())
+            return frozenset(each["index"] for each in values if connection.execute(statement, each).rowcount)
+
+        return await self._session.write(swap)
 
     async def split(self, policy: str) -> None:
         """See `PartitionRepository.split`."""
