@@ -243,7 +243,7 @@ async def assemble(
         servers=servers,
         health=ClusterHealth(metadata, topology, fleet, servers, attention, guard),
         capacity=CapacityService(
-            metadata, topology, fleet, servers, guard, sample_seconds=settings.usage_sample_seconds
+            metadata, topology, fleet, servers, places, guard, sample_seconds=settings.usage_sample_seconds
         ),
         changes=changes,
         monitor=monitor,

@@ -37,6 +37,7 @@ class FleetMember:
     failure: ServerUnavailable | None = None
     latency_seconds: float = 0.0
     free_bytes: int | None = None
+    disk_free_bytes: int | None = None
     obstacles: tuple[str, ...] | None = None
     not_evicted: str | None = None
 
@@ -179,6 +180,7 @@ class Fleet:
         member.problem = member.failure = None
         member.server = replace(member.server, used_bytes=usage.used_bytes)
         member.free_bytes = usage.free_bytes
+        member.disk_free_bytes = usage.disk_free_bytes
         return not was_up
 
     def by_preference(self, numbers: Iterable[int]) -> list[FleetMember]:

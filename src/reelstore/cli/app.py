@@ -15,8 +15,10 @@ from typer.core import TyperGroup
 
 from reelstore import __version__
 from reelstore.cli import (
+    capacity,
     demo,
     download,
+    events,
     exit_codes,
     output,
     quarantine,
@@ -98,6 +100,8 @@ removal.register(servers.servers_app)
 ring.register(app)
 rebalance.register(app)
 status.register(app)
+capacity.register(app)
+events.register(app)
 
 
 def main() -> None:

@@ -40,6 +40,11 @@ def document(value: Mapping[str, Any]) -> None:
     line(json.dumps(value, indent=2))
 
 
+def json_line(value: Mapping[str, Any]) -> None:
+    """Print one of many results as JSON on a line of its own, at once, for whoever reads along."""
+    print(json.dumps(value), flush=True)  # noqa: T201 - this is where the command line speaks
+
+
 def fields(pairs: Iterable[tuple[str, str]]) -> None:
     """Print one thing: a line for each of its fields that has a value."""
     shown = [(label, value) for label, value in pairs if value]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.capacity import forecast
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.quantities import count, local_time, percent, size
 from reelstore.cli.rebalance import moved
 
 if TYPE_CHECKING:
-    from reelstore.client import Rebalance, Scrub, Server
+    from reelstore.client import Garbage, Lost, Rebalance, Scrub, Server
 
 
 def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
@@ -38,6 +39,10 @@ def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> N
                 "trash",
                 f"{health.totals.trashed:,}, {size(health.totals.trashed_bytes)}" if health.totals.trashed else "",
             ),
+            ("forecast", forecast(health.forecast)),
+            ("lost", _lost(health.lost)),
+            ("garbage", f"{size(health.garbage.present_bytes)} not freed yet" if health.garbage.present_bytes else ""),
+            ("freed", _freed(health.garbage)),
             ("epoch", str(health.epoch)),
             ("rebalance", _progress(rebalance)),
             ("scrub", _scrubbed(health.scrub)),
@@ -58,6 +63,22 @@ def _progress(rebalance: Rebalance) -> str:
     if rebalance.bytes_total:
         lines.append(f"moved {moved(rebalance)}")
     return "\n".join((*lines, *rebalance.reasons))
+
+
+def _lost(lost: Lost) -> str:
+    if not lost.chunks:
+        return ""
+    return "\n".join((f"{count(lost.chunks, 'chunk')}; parts of these videos cannot be read:", *lost.videos.values()))
+
+
+def _freed(garbage: Garbage) -> str:
+    """Say what was freed since the cluster was founded."""
+    lines = [
+        (garbage.freed_shards, f"{size(garbage.freed_bytes)} in {count(garbage.freed_shards, 'shard')} of garbage"),
+        (garbage.expired_uploads, count(garbage.expired_uploads, "expired upload")),
+        (garbage.purged_videos, count(garbage.purged_videos, "purged video")),
+    ]
+    return ", ".join(line for number, line in lines if number)
 
 
 def _scrubbed(scrub: Scrub) -> str:

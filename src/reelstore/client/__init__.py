@@ -7,6 +7,7 @@ with Client("http://127.0.0.1:5000") as client:
     client.download(video.id, "/backup")
 """
 
+from reelstore.client.capacity_values import Capacity, FillSample, Forecast, Garbage, Lost, ServerCapacity
 from reelstore.client.client import DEFAULT_URL, Client
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, RingServer, Scrub, Server, Totals
 from reelstore.client.errors import (
@@ -36,6 +37,7 @@ from reelstore.client.verification_values import (
 
 __all__ = [
     "DEFAULT_URL",
+    "Capacity",
     "Change",
     "ChangedServer",
     "ChunkPlace",
@@ -45,8 +47,12 @@ __all__ = [
     "Downloaded",
     "Emptied",
     "Event",
+    "FillSample",
+    "Forecast",
+    "Garbage",
     "Health",
     "InvalidRequest",
+    "Lost",
     "Move",
     "Plan",
     "PlanWarning",
@@ -65,6 +71,7 @@ __all__ = [
     "RingServer",
     "Scrub",
     "Server",
+    "ServerCapacity",
     "ShardProblem",
     "SourceChanged",
     "TargetExists",

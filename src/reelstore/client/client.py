@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 from reelstore.client.cluster import ClusterCalls
 from reelstore.client.downloading import Download
 from reelstore.client.filenames import safe_file_name
+from reelstore.client.observing import ObservingCalls
 from reelstore.client.uploading import Progress, content_type_of, default_name, opened, upload
 from reelstore.client.values import ChunkPlace, Downloaded, Purged, Video, VideoPage
 from reelstore.client.verifying import VerifyingCalls
@@ -21,7 +22,7 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 DEFAULT_RETRIES = 6  # 16 seconds of waiting: enough for a gateway to start anew
 
 
-class Client(ClusterCalls, VerifyingCalls):
+class Client(ClusterCalls, ObservingCalls, VerifyingCalls):
     """Store, find and fetch videos, and look at the cluster, through one gateway.
 
     Every method raises, besides what it names itself: `ConnectionFailed` (no whole answer came; reading calls have

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from reelstore.client.capacity_values import Forecast, Garbage, Lost
 from reelstore.client.documents import Document, Json
 from reelstore.client.plan_values import PlanWarning, planned_warnings
 
@@ -213,6 +214,7 @@ class Health:
         capacity_bytes, used_bytes: of all servers together.
         totals: how much is stored.
         scrub: when everything was last verified.
+        lost, garbage, forecast: what is on no server, what nothing needs, and what still fits.
     """
 
     health: str
@@ -225,6 +227,9 @@ class Health:
     used_bytes: int
     totals: Totals
     scrub: Scrub
+    lost: Lost
+    garbage: Garbage
+    forecast: Forecast
     document: Json = field(repr=False, compare=False)
 
     @classmethod
@@ -241,6 +246,9 @@ class Health:
             used_bytes=document.whole("used_bytes", 0),
             totals=Totals.parse(Document.of(document.fields.get("totals", {}), "count of what is stored")),
             scrub=Scrub.parse(Document.of(document.fields.get("scrub", {}), "progress of the scrub")),
+            lost=Lost.parse(Document.of(document.fields.get("lost", {}), "count of what is lost")),
+            garbage=Garbage.parse(Document.of(document.fields.get("garbage", {}), "count of what was freed")),
+            forecast=Forecast.parse(Document.of(document.fields.get("forecast", {}), "forecast")),
             document=document.fields,
         )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from reelstore.client.errors import Problem, ReelstoreClientError
 
@@ -52,8 +53,14 @@ def persist(
 
 
 def _pause_seconds(state: RetryCallState) -> float:
-    """Double from a quarter of a second on, with jitter, and never go below what the server asks for."""
-    error = state.outcome.exception() if state.outcome is not None else None
+    return pause_seconds(state.attempt_number, state.outcome.exception() if state.outcome is not None else None)
+
+
+def pause_seconds(failures: int, error: BaseException | None) -> float:
+    """Return how long to wait after so many failures in a row, the last one being that.
+
+    Doubles from a quarter of a second on, with jitter, and never goes below what the server asks for.
+    """
     asked = error.retry_after_seconds if isinstance(error, Problem) else None
-    growing = wait_exponential_jitter(multiplier=FIRST_WAIT_SECONDS, max=WAIT_SECONDS_MAX, jitter=FIRST_WAIT_SECONDS)
-    return max(growing(state), asked or 0.0)
+    growing = FIRST_WAIT_SECONDS * 2.0 ** min(failures - 1, 16) + random.uniform(0, FIRST_WAIT_SECONDS)  # noqa: S311 - spreads clients, guards nothing
+    return max(min(growing, WAIT_SECONDS_MAX), asked or 0.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,7 +13,9 @@ from reelstore.domain.server import Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, UsageSample
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.forecast import SAMPLES_KEEP, TREND_WINDOW, days_until_full, evenly, trend_bytes_per_day
+from reelstore.services.places import Places
 from reelstore.services.plan_warnings import NEARLY_FULL
+from reelstore.services.room import Room, on_disks, usable
 from reelstore.services.servers import ServerManager
 
 CHART_SAMPLES_MAX = 200
@@ -41,7 +43,7 @@ class ServerCapacity:
         free_bytes: what it still takes: the rest of its capacity, or of its disk where that is less.
         headroom_bytes: what it takes until it is 85 % full.
         trend_bytes_per_day: how fast it fills; None while there is too little to tell.
-        days_to_full: at that rate; None when it is not growing.
+        days_to_full: at that rate, and at that of all others on its disk; None when it is not growing.
     """
 
     name: str
@@ -59,6 +61,8 @@ class ServerCapacity:
 @dataclass(frozen=True, slots=True)
 class Capacity:
     """How full the cluster is; sums are over the servers that take part in the ring, what is used over all.
+
+    A disk that several servers share counts once.
 
     Args:
         capacity_bytes, used_bytes, free_bytes, headroom_bytes: of all copies.
@@ -87,11 +91,12 @@ class Capacity:
 
 @dataclass(slots=True)
 class _History:
-    """What was sampled: in all, and by server."""
+    """What was sampled, in all and by server; and on which disk each server is, by its URL."""
 
     read_at: float = float("-inf")
     total: list[FillSample] = field(default_factory=list)
     servers: dict[str, list[FillSample]] = field(default_factory=dict)
+    disks: Mapping[str, str] = field(default_factory=dict)
 
 
 class CapacityService:
@@ -100,6 +105,7 @@ class CapacityService:
     Args:
         metadata: where samples are kept.
         topology, fleet, servers: the ring, the servers, and what each says of itself.
+        places: tells which servers share a disk.
         guard: no sample is taken by a clock that has jumped.
         sample_seconds: the rest between two samples, over all processes.
     """
@@ -110,6 +116,7 @@ class CapacityService:
         topology: TopologyCache,
         fleet: Fleet,
         servers: ServerManager,
+        places: Places,
         guard: ClockGuard,
         *,
         sample_seconds: float,
@@ -118,6 +125,7 @@ class CapacityService:
         self._topology = topology
         self._fleet = fleet
         self._servers = servers
+        self._places = places
         self._guard = guard
         self._sample_interval = timedelta(seconds=sample_seconds)
         self._history = _History()
@@ -152,63 +160,85 @@ class CapacityService:
         """
         if server is not None:
             await self._servers.get(server)
-        servers = [view.server for view in await self._servers.list()]
+        servers = {view.server.number: view.server for view in await self._servers.list()}
         async with self._metadata.snapshot() as view:
             chunk_bytes = (await view.videos.totals()).chunk_bytes
-        history = await self._read_history()
-        described = {each.number: self._describe(each, history) for each in servers}
-        active = [each for each in described.values() if each.state is ServerState.ACTIVE]
-        free_bytes = sum(each.free_bytes for each in active)
+        history = await self._read_history(servers.values())
         parts = _parts(self._topology.present)
-        usable_bytes, first = _usable(described, parts, chunk_bytes, free_bytes)
+        rooms = {number: self._room(each, parts.get(number, 0.0)) for number, each in servers.items()}
+        known = {number: history.disks[each.url] for number, each in servers.items() if each.url in history.disks}
+        disks = on_disks(rooms, known, self._disk_free_bytes())
+        usable_bytes, first = usable([*rooms.values(), *disks], chunk_bytes=chunk_bytes)
+        described = tuple(_described(each, rooms[number], disks, servers, history) for number, each in servers.items())
+        active = [number for number, each in servers.items() if each.state is ServerState.ACTIVE]
+        free_bytes = sum(room.free_bytes for room in disks if any(number in active for number in room.servers))
         trend = _trend(history.total)
         samples = history.total if server is None else history.servers.get(server, [])
         return Capacity(
-            capacity_bytes=sum(each.capacity_bytes for each in active),
-            used_bytes=sum(each.used_bytes for each in servers),
+            capacity_bytes=sum(servers[number].capacity_bytes for number in active),
+            used_bytes=sum(each.used_bytes for each in servers.values()),
             free_bytes=free_bytes,
-            headroom_bytes=sum(each.headroom_bytes for each in active),
+            headroom_bytes=min(free_bytes, sum(each.headroom_bytes for each in described)),
             usable_bytes=usable_bytes,
-            first_full=first,
+            first_full=servers[first.servers[0]].name if first is not None else None,
             trend_bytes_per_day=trend,
             days_to_full=days_until_full(usable_bytes * sum(parts.values()), trend),
             days_to_full_by_sum=days_until_full(free_bytes, trend),
-            servers=tuple(each for each in described.values() if server in {None, each.name}),
+            servers=tuple(each for each in described if server in {None, each.name}),
             samples=tuple(evenly(samples, CHART_SAMPLES_MAX)),
         )
 
-    def _describe(self, server: Server, history: _History) -> ServerCapacity:
+    def _room(self, server: Server, part: float) -> Room:
         member = self._fleet.get(server.number)
         free_bytes = max(server.capacity_bytes - server.used_bytes, 0)
         if member is not None and member.free_bytes is not None:
             free_bytes = min(free_bytes, member.free_bytes)
-        trend = _trend(history.servers.get(server.name, []))
-        until_nearly_full = int(server.capacity_bytes * NEARLY_FULL) - server.used_bytes
-        return ServerCapacity(
-            name=server.name,
-            zone=server.zone,
-            state=server.state,
-            health=server.health,
-            capacity_bytes=server.capacity_bytes,
-            used_bytes=server.used_bytes,
-            free_bytes=free_bytes,
-            headroom_bytes=max(min(until_nearly_full, free_bytes), 0),
-            trend_bytes_per_day=trend,
-            days_to_full=days_until_full(free_bytes, trend),
-        )
+        return Room((server.number,), server.used_bytes, free_bytes, part)
 
-    async def _read_history(self) -> _History:
+    def _disk_free_bytes(self) -> dict[int, int]:
+        """Return what each server's disk has left, of those whose disk others may share."""
+        told = {member.server.number: member.disk_free_bytes for member in self._fleet}
+        return {number: free_bytes for number, free_bytes in told.items() if free_bytes is not None}
+
+    async def _read_history(self, servers: Iterable[Server]) -> _History:
+        """Return samples, and where servers are: as they were read lately, or read them anew."""
         if time.monotonic() - self._history.read_at < HISTORY_SECONDS:
             return self._history
         async with self._metadata.snapshot() as view:
             samples = await view.usage.since(await view.now() - SAMPLES_KEEP)
-        self._history = _sorted_out(samples)
+        disks = await self._places.disks([server.url for server in servers])
+        self._history = _sorted_out(samples, disks)
         return self._history
 
 
-def _sorted_out(samples: Sequence[UsageSample]) -> _History:
+def _described(
+    server: Server, room: Room, disks: Iterable[Room], servers: Mapping[int, Server], history: _History
+) -> ServerCapacity:
+    trend = _trend(history.servers.get(server.name, []))
+    days = days_until_full(room.free_bytes, trend)
+    for disk in disks:
+        if server.number in disk.servers:  # what others put on the same disk is gone as well
+            trends = [_trend(history.servers.get(servers[number].name, [])) for number in disk.servers]
+            together = days_until_full(disk.free_bytes, sum(each or 0.0 for each in trends))
+            days = min((each for each in (days, together) if each is not None), default=None)
+    until_nearly_full = int(server.capacity_bytes * NEARLY_FULL) - server.used_bytes
+    return ServerCapacity(
+        name=server.name,
+        zone=server.zone,
+        state=server.state,
+        health=server.health,
+        capacity_bytes=server.capacity_bytes,
+        used_bytes=server.used_bytes,
+        free_bytes=room.free_bytes,
+        headroom_bytes=max(min(until_nearly_full, room.free_bytes), 0),
+        trend_bytes_per_day=trend,
+        days_to_full=days,
+    )
+
+
+def _sorted_out(samples: Sequence[UsageSample], disks: Mapping[str, str]) -> _History:
     """Split samples by server, and add up those of the same moment."""
-    history = _History(read_at=time.monotonic())
+    history = _History(read_at=time.monotonic(), disks=disks)
     sums: dict[datetime, tuple[int, int]] = {}
     for sample in samples:
         fill = FillSample(sample.at, sample.used_bytes, sample.capacity_bytes)
@@ -236,19 +266,3 @@ def _parts(topology: Topology) -> Mapping[int, float]:
         for number, share in ring.shares().items()
         if share > 0
     }
-
-
-def _usable(
-    servers: Mapping[int, ServerCapacity], parts: Mapping[int, float], chunk_bytes: int, free_bytes: int
-) -> tuple[int, str | None]:
-    """Return how many bytes of video still fit, and the name of the server that is full first.
-
-    What counts is not how full servers are now, while data may still be moving, but how full the ring makes them.
-    """
-    known = {number: part for number, part in parts.items() if number in servers}
-    if not known:
-        return 0, None
-    room = {number: (servers[number].used_bytes + servers[number].free_bytes) / part for number, part in known.items()}
-    first = min(room, key=lambda number: (room[number], number))
-    left_bytes = min(room[first] - chunk_bytes, free_bytes / sum(known.values()))
-    return max(int(left_bytes), 0), servers[first].name

@@ -79,6 +79,7 @@ async def measure(fleet: Fleet) -> None:
                 usage = await member.driver.usage()
             member.server = replace(member.server, used_bytes=usage.used_bytes)
             member.free_bytes = usage.free_bytes
+            member.disk_free_bytes = usage.disk_free_bytes
 
     await asyncio.gather(*(ask(member) for member in fleet if member.is_up))
 

@@ -50,11 +50,18 @@ class ShardEntry:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Say how full a server is, in bytes; `free_bytes` is what it would still take, above its reserve."""
+    """Say how full a server is, in bytes.
+
+    Args:
+        capacity_bytes, used_bytes: of its shards.
+        free_bytes: what it would still take, above its reserve.
+        disk_free_bytes: what its disk has left, which other servers on it take too; None where nobody shares.
+    """
 
     capacity_bytes: int
     used_bytes: int
     free_bytes: int
+    disk_free_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from reelstore.domain.errors import ServerNotFound
 from reelstore.domain.server import ServerState
 from reelstore.repositories.interface import UsageSample
 from reelstore.services.capacity import CHART_SAMPLES_MAX, Capacity
-from tests.cluster import CHUNK, Cluster, content, memory_cluster
+from tests.cluster import CHUNK, Cluster, content, disk_cluster, memory_cluster
 
 MIB = 1024 * 1024
 
@@ -173,3 +174,27 @@ async def test_a_new_sample_is_seen_at_once(small: Cluster) -> None:
     assert (await report(small)).samples == ()
     await small.app.capacity.sample()
     assert len((await report(small)).samples) == 1
+
+
+async def test_folders_on_one_disk_do_not_count_it_twice(tmp_path: Path) -> None:
+    async with disk_cluster(tmp_path) as cluster:
+        told = await report(cluster)
+        free_bytes = [member.disk_free_bytes for member in cluster.app.fleet]
+        assert told.free_bytes <= max(each for each in free_bytes if each is not None)
+        assert told.usable_bytes <= told.free_bytes / 2
+        assert told.free_bytes < sum(each.free_bytes for each in told.servers)
+
+
+async def test_a_server_is_full_when_others_have_filled_its_disk(small: Cluster) -> None:
+    async with small.metadata.unit_of_work() as uow:
+        for hour in range(49):
+            at = small.clock.now - timedelta(hours=48 - hour)
+            grown = {"disk1": 0, "disk2": 0, "disk3": hour * 1000}
+            await uow.usage.add([UsageSample(name, at, used, MIB) for name, used in grown.items()])
+        await uow.commit()
+    await small.probe()
+    for member in small.app.fleet:
+        member.disk_free_bytes = 48_000
+    told = await small.app.capacity.report()
+    assert [each.days_to_full for each in told.servers] == pytest.approx([2, 2, 2], rel=1e-3)
+    assert told.free_bytes == 48_000

@@ -58,10 +58,11 @@ class Space:
         """Return how full the folder is; costs one system call."""
         total_bytes, spare_bytes = self._file_system()
         with self._lock:
+            disk_free_bytes = max(0, spare_bytes)
             if self._capacity_bytes is None:
-                return Usage(total_bytes, self._used_bytes, max(0, spare_bytes))
-            left_bytes = self._capacity_bytes - self._used_bytes - self._growing_bytes
-            return Usage(self._capacity_bytes, self._used_bytes, max(0, min(spare_bytes, left_bytes)))
+                return Usage(total_bytes, self._used_bytes, disk_free_bytes, disk_free_bytes)
+            left_bytes = max(0, self._capacity_bytes - self._used_bytes - self._growing_bytes)
+            return Usage(self._capacity_bytes, self._used_bytes, min(disk_free_bytes, left_bytes), disk_free_bytes)
 
     @contextmanager
     def reserved(self, size_bytes: int, *, replaces_bytes: int) -> Iterator[Reservation]:
