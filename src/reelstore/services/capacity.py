@@ -91,12 +91,11 @@ class Capacity:
 
 @dataclass(slots=True)
 class _History:
-    """What was sampled, in all and by server; and on which disk each server is, by its URL."""
+    """What was sampled: in all, and by server."""
 
     read_at: float = float("-inf")
     total: list[FillSample] = field(default_factory=list)
     servers: dict[str, list[FillSample]] = field(default_factory=dict)
-    disks: Mapping[str, str] = field(default_factory=dict)
 
 
 class CapacityService:
@@ -129,6 +128,7 @@ class CapacityService:
         self._guard = guard
         self._sample_interval = timedelta(seconds=sample_seconds)
         self._history = _History()
+        self._disks: dict[str, str] = {}
 
     async def sample(self) -> bool:
         """Write down how full each server is, unless another process has just done it; return whether it was done.
@@ -163,11 +163,10 @@ class CapacityService:
         servers = {view.server.number: view.server for view in await self._servers.list()}
         async with self._metadata.snapshot() as view:
             chunk_bytes = (await view.videos.totals()).chunk_bytes
-        history = await self._read_history(servers.values())
+        history = await self._read_history()
         parts = _parts(self._topology.present)
         rooms = {number: self._room(each, parts.get(number, 0.0)) for number, each in servers.items()}
-        known = {number: history.disks[each.url] for number, each in servers.items() if each.url in history.disks}
-        disks = on_disks(rooms, known, self._disk_free_bytes())
+        disks = on_disks(rooms, await self._on_disks(), self._disk_free_bytes())
         usable_bytes, first = usable([*rooms.values(), *disks], chunk_bytes=chunk_bytes)
         described = tuple(_described(each, rooms[number], disks, servers, history) for number, each in servers.items())
         active = [number for number, each in servers.items() if each.state is ServerState.ACTIVE]
@@ -200,15 +199,21 @@ class CapacityService:
         told = {member.server.number: member.disk_free_bytes for member in self._fleet}
         return {number: free_bytes for number, free_bytes in told.items() if free_bytes is not None}
 
-    async def _read_history(self, servers: Iterable[Server]) -> _History:
-        """Return samples, and where servers are: as they were read lately, or read them anew."""
+    async def _read_history(self) -> _History:
+        """Return what was sampled, as it was read lately, or read it anew."""
         if time.monotonic() - self._history.read_at < HISTORY_SECONDS:
             return self._history
         async with self._metadata.snapshot() as view:
             samples = await view.usage.since(await view.now() - SAMPLES_KEEP)
-        disks = await self._places.disks([server.url for server in servers])
-        self._history = _sorted_out(samples, disks)
+        self._history = _sorted_out(samples)
         return self._history
+
+    async def _on_disks(self) -> Mapping[int, str]:
+        """Return on which disk each server is, by number: asked once, when the server answers, as places stay."""
+        answering = {member.server.url for member in self._fleet if member.is_up}
+        self._disks |= await self._places.disks(answering - self._disks.keys())
+        known = {member.server.number: self._disks.get(member.server.url) for member in self._fleet}
+        return {number: disk for number, disk in known.items() if disk is not None}
 
 
 def _described(
@@ -236,9 +241,9 @@ def _described(
     )
 
 
-def _sorted_out(samples: Sequence[UsageSample], disks: Mapping[str, str]) -> _History:
+def _sorted_out(samples: Sequence[UsageSample]) -> _History:
     """Split samples by server, and add up those of the same moment."""
-    history = _History(read_at=time.monotonic(), disks=disks)
+    history = _History(read_at=time.monotonic())
     sums: dict[datetime, tuple[int, int]] = {}
     for sample in samples:
         fill = FillSample(sample.at, sample.used_bytes, sample.capacity_bytes)

@@ -69,7 +69,9 @@ async def describe_api() -> dict[str, str]:
         "ring": "/api/v1/ring",
         "rebalance": "/api/v1/rebalance",
         "health": "/api/v1/health",
+        "capacity": "/api/v1/capacity",
         "events": "/api/v1/events",
+        "metrics": "/metrics",
     }
 
 
