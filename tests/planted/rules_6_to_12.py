@@ -154,6 +154,12 @@ RULES_6_TO_12 = (
         ),
     ),
     bug(
+        "a server that another process has added is not asked, and counts as having answered",
+        "8 all servers answered",
+        f"{MISSES}::test_a_chunk_is_not_lost_that_is_on_a_server_of_which_this_process_does_not_know_yet",
+        (FETCHING, "            unreachable |= await self._unknown_servers()\n", ""),
+    ),
+    bug(
         "a server counts as having answered when a probe finds it up again",
         "8 all servers answered",
         f"{MISSES}::test_a_chunk_is_not_lost_when_a_server_that_failed_is_up_again_before_the_search_ends",

@@ -44,6 +44,21 @@ async def test_a_shard_that_moves_while_it_is_searched_for_is_found_at_the_next_
         assert moved.is_set()
 
 
+async def test_a_chunk_is_not_lost_that_is_on_a_server_of_which_this_process_does_not_know_yet() -> None:
+    async with a_world(servers=1, copies=1) as world:
+        admin, reader = await world.process(), await world.process()
+        video = await admin.store(one_chunk())
+        await admin.add_server("added")
+        await admin.empty_servers("disk1")
+        await admin.settle()
+        assert await admin.holders() == {"added"}
+        with pytest.raises(ChunkUnavailable) as missed:
+            await reader.read(video.id)
+        assert missed.value.unreachable == ("added",)
+        await reader.catch_up()
+        assert await reader.read(video.id) == one_chunk()
+
+
 async def test_a_chunk_is_not_lost_while_a_server_does_not_answer() -> None:
     async with a_world() as world:
         gateway = await world.process()

@@ -13,6 +13,7 @@ from reelstore.chunkstore.redundancy import Redundancy
 from reelstore.chunkstore.topology import Topology, TopologyCache, shard_name
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ChunkLost, ChunkUnavailable, ServerUnavailable, ShardCorrupt, ShardMissing
+from reelstore.domain.server import ServerState
 from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString
 
@@ -96,6 +97,7 @@ class Fetcher:
                 return data
             if await self._version(chunk.policy, partition) != before:
                 continue
+            unreachable |= await self._unknown_servers()
             if not unreachable and all(member.is_up for member in self._fleet):
                 raise ChunkLost(
                     f"no server has a good copy of chunk {chunk.digest.hex()}, and all of them answered",
@@ -114,6 +116,13 @@ class Fetcher:
         async with self._metadata.snapshot() as view:
             state = await view.partitions.get(policy, partition)
             return await view.rings.head(), state.version if state else -1
+
+    async def _unknown_servers(self) -> set[str]:
+        """Return the names of servers that another process has added and this one has not asked: it follows late."""
+        async with self._metadata.snapshot() as view:
+            servers = await view.servers.list()
+        asked = self._fleet.numbers()
+        return {each.name for each in servers if each.state is not ServerState.REMOVED and each.number not in asked}
 
     def _expected(self, chunk: Chunk, topology: Topology) -> list[_Candidate]:
         """Return where the newest row, then the synced row, say that shards are; each row in order of preference."""
