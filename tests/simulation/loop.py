@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import heapq
+import logging
 import random
 import time
 import warnings
@@ -194,6 +195,7 @@ def _close(loop: VirtualLoop) -> None:
     """End what was left hanging, in silence: nobody is there any more to whom it would matter."""
     tasks = [*loop.buried, *_tasks_of(loop)]
     loop.set_exception_handler(lambda _loop, _context: None)
+    logging.disable()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for task in tasks:
@@ -202,6 +204,7 @@ def _close(loop: VirtualLoop) -> None:
         loop._timers.clear()
         loop.close()
         loop.buried.clear()
+    logging.disable(logging.NOTSET)
 
 
 def _end(task: SimulatedTask) -> None:

@@ -70,9 +70,13 @@ class Place:
     listings: dict[tuple[str, bytes, bytes | None], list[ShardEntry]] = field(default_factory=dict)
     corrupted_at: dict[ShardName, float] = field(default_factory=dict)
 
+    @property
+    def answers(self) -> bool:
+        return self.is_up and not self.is_gone
+
     def answer(self, act: Act) -> Any:
         """Do what is asked for, if anybody is there."""
-        if not self.is_up or self.is_gone:
+        if not self.answers:
             raise ServerUnavailable("down, says the simulation", server=self.name)
         return finished(act(self.disk))
 
@@ -164,8 +168,14 @@ class Network:
     def _arrival(
         self, number: int, sender: Process, place: Place, operation: str, what: object, act: Act
     ) -> Callable[[asyncio.Future[Any] | None], None]:
+        is_refused = False
+
         def arrive(answer: asyncio.Future[Any] | None) -> None:
+            nonlocal is_refused
             world = self._world
+            if is_refused:
+                return  # its sender was told so, and has no such bytes any more
+            is_refused = not place.answers
             result: Any
             try:
                 result = place.answer(act)
