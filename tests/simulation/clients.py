@@ -23,14 +23,21 @@ from tests.simulation.scenario import CHUNK
 if TYPE_CHECKING:
     from tests.simulation.world import Process, World
 
-POOL = 8
-"""So few different chunks that most are shared, purged and stored again."""
+AGAIN = 0.25
 
 
 def draw_content(world: World, rng: random.Random) -> bytes:
-    """Make a body out of chunks that others have too, with a tail of its own or none."""
-    pool = [random.Random(f"chunk {index} of {world.seed}").randbytes(CHUNK) for index in range(POOL)]
-    body = b"".join(rng.choices(pool, k=rng.choice((1, 1, 2, 3, 5, 10))))
+    """Make a body out of chunks that others may have too, with a tail of its own or none; or take one that was before.
+
+    Where there are few different chunks most are shared; where there are many, most go with their video, and come
+    back with the next of the same bytes.
+    """
+    known = list(world.ledger.videos.values())
+    if known and rng.random() < AGAIN:
+        return rng.choice(known).content
+    pool = random.Random(f"pool of {world.seed}").choice((3, 10, 40))
+    chunks = rng.choices(range(pool), k=rng.choice((1, 1, 2, 3, 5, 10)))
+    body = b"".join(random.Random(f"chunk {index} of {world.seed}").randbytes(CHUNK) for index in chunks)
     return body + rng.randbytes(rng.choice((0, 0, 1, 1000)))
 
 

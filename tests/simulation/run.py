@@ -32,7 +32,7 @@ ACTS: Mapping[str, tuple[float, Act]] = {
     "status": (3, clients.status),
     "change": (2, topology.change),
     "plan and apply": (0.7, topology.plan_and_apply),
-    "there and back": (1.5, topology.there_and_back),
+    "there and back": (3, topology.there_and_back),
     "revert": (0.7, topology.revert),
     "split": (0.3, topology.split),
     "pause": (0.7, topology.pause),

@@ -92,7 +92,7 @@ async def there_and_back(world: World, rng: random.Random) -> None:
         return
     name = rng.choice(active)
     place = world.places[name]
-    place.weather = Weather(late=0.3, twice=0.3)
+    place.weather = Weather(late=0.5, twice=0.3)
     for action in (ChangeAction.DRAIN, ChangeAction.ACTIVATE) * rng.choice((1, 2, 2, 3)):
         if world.alive:
             process = rng.choice(world.alive)
