@@ -34,6 +34,10 @@ dev *arguments:
 model *arguments:
     python -m tests.model "$@"
 
+# Simulate whole clusters over failing servers for long; `just simulate --help` says how.
+simulate *arguments:
+    python -m tests.simulation "$@"
+
 # Measure: all benchmarks, or the named ones; `just bench --help` says how, benchmarks/README.md what they mean.
 bench *arguments:
     python -m benchmarks "$@"
