@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import first_byte, ingest, memory, placement, read
+from benchmarks import first_byte, ingest, memory, placement, read, rebalance
 from benchmarks.comparison import Comparison, Effort, show, write
 
 RUNS, QUICK_RUNS = 5, 1
@@ -36,6 +36,11 @@ BENCHMARKS = {
     "read": Benchmark("Reading (ratio: our rate over nginx's)", read.measure, "nginx"),
     "first_byte": Benchmark(
         "Time to the first byte of a random range (ratio: our time over nginx's)", first_byte.measure, "nginx"
+    ),
+    "rebalance": Benchmark(
+        "Moving 1 GiB to a new server (ratio: our rate over the copier's; for reads: our time over that at rest)",
+        rebalance.measure,
+        "raw copier",
     ),
     "memory": Benchmark("Resident memory of the gateway", memory.measure),
 }

@@ -24,10 +24,11 @@ QUIET_PART = 0.1
 
 @dataclass(frozen=True)
 class Gateway:
-    """A running gateway."""
+    """A running gateway, and the folder with its data."""
 
     pid: int
     port: int
+    data: Path
 
     def store(self, name: str, content: bytearray, *, times: int = 1) -> wire.Site:
         """Store the content, that many times in a row as one video of which no chunk is there already.
@@ -64,7 +65,7 @@ def running(*, copies: int = 2, settings: Mapping[str, str] | None = None) -> It
                 [*command, "--data", str(folder / "data"), "--port", "0"], stdout=output, stderr=output, env=variables
             )
         try:
-            yield Gateway(process.pid, _port(process, log))
+            yield Gateway(process.pid, _port(process, log), folder / "data")
         finally:
             process.terminate()
             process.wait()

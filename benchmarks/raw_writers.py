@@ -1,9 +1,10 @@
-"""The reference for durable ingest: threads which do the same writes and fsyncs as the store, and nothing else."""
+"""The reference for durable writes: threads which do the same writes and fsyncs as the store, and nothing else."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -35,13 +36,28 @@ def write_copies(root: Path, content: bytearray, copies: int) -> float:
         for number, chunk in enumerate(chunks):
             for copy in range(copies):
                 where = (number + copy) % FOLDERS
-                pending.append(pools[where].submit(_write, folders[where], number, chunk))
+                pending.append(pools[where].submit(write_durably, folders[where], number, chunk))
         for future in pending:
             future.result()
     return time.perf_counter() - began
 
 
-def _write(folder: Path, number: int, chunk: memoryview) -> None:
+def copy_files(sources: Sequence[Path], folder: Path, *, at_once: int) -> float:
+    """Read each file whole, write it durably below a folder as above, and return the seconds it took."""
+    folder.mkdir(parents=True)
+
+    def copy(number: int, source: Path) -> None:
+        write_durably(folder, number, memoryview(source.read_bytes()))
+
+    began = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        for future in [pool.submit(copy, number, source) for number, source in enumerate(sources)]:
+            future.result()
+    return time.perf_counter() - began
+
+
+def write_durably(folder: Path, number: int, chunk: memoryview) -> None:
+    """Write a file of that number: temporary file, write, fdatasync, rename, fsync of its sub-folder."""
     # A multiplier that is prime to the number of folders spreads them as digests would.
     place = folder / f"{number * 2654435761 % PREFIXES:03x}"
     new = not place.is_dir()

@@ -33,10 +33,12 @@ def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS)
 
 
-def request(port: int, method: str, path: str) -> Any:
-    """Return the JSON document that the server answers with; None when it answers with nothing."""
+def request(port: int, method: str, path: str, document: Any = None) -> Any:
+    """Send a JSON document, if there is one, and return the one that the server answers with; None if with nothing."""
+    body = b"" if document is None else json.dumps(document).encode()
+    fields = ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
     with connect(port) as link:
-        link.sendall(_head(method, path, "Connection: close"))
+        link.sendall(_head(method, path, *fields, "Connection: close") + body)
         return _document(link)
 
 

@@ -15,6 +15,7 @@ USERS_SECONDS = 0.5
 """So long after a user's bytes last moved, users go first."""
 LOOK_SECONDS = 0.25
 """How often those who wait look whether it is paused, or a limit is another."""
+NAP_SECONDS = 0.001
 BURST_SECONDS = 0.1
 """What was not used for so long may be caught up, so that waking late does not slow down."""
 
@@ -75,7 +76,8 @@ class Moves:
                 self._earn(share.bytes_per_second)
                 if share.bytes_per_second is None or self._credit_bytes >= 0:
                     break
-                await asyncio.sleep(min(LOOK_SECONDS, -self._credit_bytes / share.bytes_per_second))
+                seconds = -self._credit_bytes / share.bytes_per_second
+                await asyncio.sleep(min(max(seconds, NAP_SECONDS), LOOK_SECONDS))
             self._credit_bytes -= size_bytes
 
     def _earn(self, bytes_per_second: float | None) -> None:
