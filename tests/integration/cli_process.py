@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -39,6 +40,9 @@ def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
 
 
+RETYPE_SECONDS = 2.0
+
+
 def on_terminal(*arguments: str, prompt: str = "", typed: bytes = b"", **options: Any) -> tuple[int, str]:
     """Run a command on a terminal, type when the prompt shows; return exit code and all that the terminal showed."""
     terminal, inner = pty.openpty()
@@ -49,8 +53,11 @@ def on_terminal(*arguments: str, prompt: str = "", typed: bytes = b"", **options
 
     process = start(*arguments, **streams, start_new_session=True, preexec_fn=take_terminal)
     os.close(inner)
-    shown = b""
+    shown, answer = b"", typed
     while True:
+        if answer and not typed and not select.select([terminal], [], [], RETYPE_SECONDS)[0]:
+            # A Ctrl-C that comes between the prompt and the reading for which it waits interrupts nothing.
+            os.write(terminal, answer)
         try:
             piece = os.read(terminal, 65536)
         except OSError:  # Linux says EIO when the other end is closed

@@ -204,6 +204,8 @@ def _close(loop: VirtualLoop) -> None:
         loop._timers.clear()
         loop.close()
         loop.buried.clear()
+        del tasks
+        gc.collect(0)  # coroutines that were begun in a `finally` above: later, they would complain in another test
     logging.disable(logging.NOTSET)
 
 

@@ -36,6 +36,7 @@ Act = Callable[[MemoryServer], Coroutine[Any, Any, Any]]
 
 CORRUPT_AGAIN_SECONDS = 120.0
 DIGESTS_STOP = 1 << 256
+LISTED_IN_HALVES = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,10 +287,11 @@ class SimulatedServer:
         return bool(await self._ask("delete", name.leaf, act))
 
     async def list(self, policy: str, start: bytes, stop: bytes | None) -> AsyncIterator[ShardEntry]:
-        """List in two halves, between which things happen."""
+        """List at once, or in two halves, between which things happen."""
         first = int.from_bytes(start.ljust(32, b"\0"))
         middle = ((first + (DIGESTS_STOP if stop is None else int.from_bytes(stop.ljust(32, b"\0")))) // 2).to_bytes(32)
-        for begin, end in ((start, middle), (middle, stop)):
+        in_halves = self._process.chance.random() < LISTED_IN_HALVES
+        for begin, end in ((start, middle), (middle, stop)) if in_halves else ((start, stop),):
             for entry in await self._list(policy, begin, end):
                 yield entry
 
