@@ -15,8 +15,8 @@ _OCCUPIED = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 def leave(place: Place) -> bool:
     """Remove the empty folders, the quarantine and the marker, durably; return False where more than that is there.
 
-    A put at the same time either finds its folder gone, makes it again under the marker and thereby keeps the marker
-    here; or comes later, and is refused, because nothing is made in a place without a marker.
+    A put that comes later is refused, because nothing is made in a place without a marker. One at the same time may
+    still end, and leave a file: it counts for nobody, as the server is in no ring any more (rule 3).
     """
     place.prove()
     try:
