@@ -15,8 +15,7 @@ _OCCUPIED = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 def leave(place: Place) -> bool:
     """Remove the empty folders, the quarantine and the marker, durably; return False where more than that is there.
 
-    A put that comes later is refused, because nothing is made in a place without a marker. One at the same time may
-    still end, and leave a file: it counts for nobody, as the server is in no ring any more (rule 3).
+    To be called while the place is held alone: a put that looked for the marker before would still end after it.
     """
     place.prove()
     try:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 
 from reelstore.domain.errors import ServerRefused, ServerUnavailable, StorageError
 from reelstore.storage.directory.layout import LOST_AND_FOUND, MARKER, Temporaries, is_temporary
@@ -44,8 +44,9 @@ class Place:
         self.server = server
         self.path = path
         self.temporaries = Temporaries()
-        self._users_lock = Lock()
+        self._users_changed = Condition()
         self._users = 0
+        self._is_alone = False
         self._released = False
         try:
             # The last step of the path may be a link: it is the operator's own.
@@ -75,20 +76,55 @@ class Place:
         Raises:
             ServerUnavailable: the folder was released before.
         """
-        with self._users_lock:
-            if self._released:
-                raise ServerUnavailable("the server was closed", server=self.server)
-            self._users += 1
+        with self._users_changed:
+            self._users_changed.wait_for(lambda: not self._is_alone)
+            self._begin_use()
         try:
             yield
         finally:
-            with self._users_lock:
-                self._users -= 1
-                self._close_when_unused()
+            self._end_use()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder while nobody else does: those who hold it end first, and those who come wait.
+
+        Raises:
+            ServerUnavailable: the folder was released before.
+        """
+        with self._users_changed:
+            self._users_changed.wait_for(lambda: not self._is_alone)
+            self._is_alone = True
+            self._users_changed.wait_for(lambda: self._users == 0)
+            try:
+                self._begin_use()
+            except ServerUnavailable:
+                self._end_alone()
+                raise
+        try:
+            yield
+        finally:
+            self._end_use()
+            self._end_alone()
+
+    def _begin_use(self) -> None:
+        if self._released:
+            raise ServerUnavailable("the server was closed", server=self.server)
+        self._users += 1
+
+    def _end_use(self) -> None:
+        with self._users_changed:
+            self._users -= 1
+            self._close_when_unused()
+            self._users_changed.notify_all()
+
+    def _end_alone(self) -> None:
+        with self._users_changed:
+            self._is_alone = False
+            self._users_changed.notify_all()
 
     def release(self) -> None:
         """Unlock the folder now, and close it when nobody uses it any more; again is fine."""
-        with self._users_lock:
+        with self._users_changed:
             if not self._released:
                 self._released = True
                 fcntl.flock(self.fd, fcntl.LOCK_UN)

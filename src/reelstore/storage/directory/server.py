@@ -203,13 +203,19 @@ class DirectoryServer:
         """See `Releasing`. The folder itself stays, empty but for what is not ours."""
 
         def work(opened: _Opened) -> bool:
-            with self._changing:
-                if not leave(opened.place):
-                    return False
-                self._let_go(ServerRefused, f"the folder {self._path} was given up")
-                return True
+            left = leave(opened.place)
+            if left:
+                opened.place.release()  # while it is held alone: a call that waits for it finds it gone
+            return left
 
-        return await self._run("cannot give the folder up", work)
+        left = await self._run("cannot give the folder up", work, alone=True)
+        if left:
+            await asyncio.to_thread(self._note_given_up)
+        return left
+
+    def _note_given_up(self) -> None:
+        with self._changing:
+            self._let_go(ServerRefused, f"the folder {self._path} was given up")
 
     async def digest(self, name: ShardName) -> bytes:
         """See `Verifying`."""
@@ -219,12 +225,14 @@ class DirectoryServer:
         """See `StrayReporting`."""
         return await self._run("cannot look for strays", lambda opened: strays.strays(opened.place, limit))
 
-    async def _run(self, doing: str, work: Callable[[_Opened], T], opened: _Opened | None = None) -> T:
+    async def _run(
+        self, doing: str, work: Callable[[_Opened], T], opened: _Opened | None = None, *, alone: bool = False
+    ) -> T:
         """Do blocking work on what is open in a thread; every `OSError` becomes a `StorageError`."""
         of = self._require_opened() if opened is None else opened
 
         def job() -> T:
-            with of.place.held():
+            with of.place.alone() if alone else of.place.held():
                 try:
                     return work(of)
                 except OSError as error:
