@@ -21,23 +21,12 @@ from reelstore.placement.ring import VACANT, Ring
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
-    """Say that `shards` partitions' worth of one slot each go from `source` to `target`.
-
-    `source` is `VACANT` where nobody held the slot: the shard is made from the others of its row.
-    """
-
-    source: int
-    target: int
-    shards: int
-
-
-@dataclass(frozen=True, slots=True)
 class Price:
     """Say what lies between two tables in bytes. Servers are named by number; those with nothing are left out.
 
     Args:
-        moves: bytes by source and target, as in `Move`.
+        moves: bytes by source and target. The source is the server that had the same slot, because with erasure
+            coding it alone has the same fragment; `VACANT` where none had it: the shard is made from the others.
         incoming: bytes that each server receives.
         outgoing: bytes that each server need not keep any more.
         bytes_minimum: below which no change can reach the new table's loads, zones left aside: each server must
@@ -73,27 +62,11 @@ class PlacementWarning:
     servers: tuple[int, ...] = ()
 
 
-def moves(old: Ring, new: Ring) -> tuple[Move, ...]:
-    """Return the shards that each pair of servers hands over, ordered by source and target.
-
-    A shard counts when its server holds none of the partition in the old table. Its source is the server that held
-    the same slot: with erasure coding it alone has the same fragment.
+def moved_shards(old: Ring, new: Ring) -> int:
+    """Return how many shards move: those of which the server held no shard of the partition in the old table.
 
     Raises:
         InvalidRing: the tables are of different widths, or the new one has fewer partitions; a retry does not help.
-    """
-    before, entered = _compared(old, new)
-    pairs, counts = np.unique(np.stack([before[entered], new.slots[entered]], axis=1), axis=0, return_counts=True)
-    return tuple(
-        Move(source, target, shards) for (source, target), shards in zip(pairs.tolist(), counts.tolist(), strict=True)
-    )
-
-
-def moved_shards(old: Ring, new: Ring) -> int:
-    """Return how many shards move: the sum over `moves`.
-
-    Raises:
-        InvalidRing: as `moves`.
     """
     return int(np.count_nonzero(_compared(old, new)[1]))
 
@@ -104,7 +77,7 @@ def lower_bound(old: Ring, new: Ring) -> int:
     Each server must receive at least what it will hold beyond what it holds.
 
     Raises:
-        InvalidRing: as `moves`.
+        InvalidRing: as `moved_shards`.
     """
     held_before, held_after = shards_held(_compared(old, new)[0]), shards_held(new.slots)
     return sum(max(0, shards - held_before.get(number, 0)) for number, shards in held_after.items())
@@ -113,7 +86,7 @@ def lower_bound(old: Ring, new: Ring) -> int:
 def price(old: Ring, new: Ring, shard_bytes: NDArray[np.int64]) -> Price:
     """Return what the way from one table to another costs.
 
-    A shard counts as in `moves`; one that nobody needs any more is deleted at the end, and costs nothing.
+    A shard counts as in `moved_shards`; one that nobody needs any more is deleted at the end, and costs nothing.
 
     Args:
         old: where the shards are.
@@ -121,7 +94,7 @@ def price(old: Ring, new: Ring, shard_bytes: NDArray[np.int64]) -> Price:
         shard_bytes: (partitions of `new`,): the size of one slot of each partition.
 
     Raises:
-        InvalidRing: as `moves`, or there is not one size for each partition.
+        InvalidRing: as `moved_shards`, or there is not one size for each partition.
     """
     if shard_bytes.shape != (new.partitions,):
         raise InvalidRing(f"{shard_bytes.shape} sizes for {new.partitions} partitions")

@@ -7,7 +7,7 @@ import pytest
 
 from reelstore.domain.errors import InvalidRing
 from reelstore.placement.builder import effective_ring, first_ring, next_ring, split
-from reelstore.placement.plan import Move, WarningKind, lower_bound, moved_shards, moves, warnings
+from reelstore.placement.plan import WarningKind, lower_bound, moved_shards, warnings
 from reelstore.placement.ring import PARTITION_BITS_MAX, VACANT, Member, Ring
 from tests.unit.placement.clusters import Tenures, cluster, ring_of
 
@@ -18,25 +18,24 @@ def table(rows: list[list[int]]) -> Ring:
     return Ring("p", 1, slots, (slots != VACANT).astype(np.uint64), tuple(Member(n, str(n), 1) for n in numbers))
 
 
-def test_moves_are_counted_for_each_pair_of_servers_slot_by_slot() -> None:
+def test_moves_are_counted_slot_by_slot() -> None:
     old = table([[1, 2], [1, 3], [2, VACANT], [3, 1]])
     new = table([[1, 4], [4, 3], [2, 4], [3, 1]])
-    assert moves(old, new) == (Move(VACANT, 4, 1), Move(1, 4, 1), Move(2, 4, 1))
     assert moved_shards(old, new) == 3
     assert lower_bound(old, new) == 3
 
 
 def test_a_split_alone_moves_nothing() -> None:
     ring = ring_of(cluster(5, 2), bits=4, width=3)
-    assert moves(ring, split(ring)) == ()
+    assert moved_shards(ring, split(ring)) == 0
 
 
 def test_tables_of_other_widths_or_fewer_partitions_are_not_compared() -> None:
     ring = ring_of(cluster(5, 2), bits=4, width=3)
     with pytest.raises(InvalidRing):
-        moves(ring, ring_of(cluster(5, 2), bits=4, width=2))
+        moved_shards(ring, ring_of(cluster(5, 2), bits=4, width=2))
     with pytest.raises(InvalidRing):
-        moves(split(ring), ring)
+        moved_shards(split(ring), ring)
 
 
 def kinds(members: list[Member], width: int, losses_tolerated: int) -> set[WarningKind]:
