@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reelstore.cli import output
-from reelstore.cli.exit_codes import ExitCode
+from reelstore.cli.asking import confirm
 from reelstore.cli.failures import CommandFailed
 from reelstore.cli.output import Column
 from reelstore.cli.quantities import count, duration, percent, size
@@ -88,20 +87,6 @@ def _fill(used_bytes: int, capacity_bytes: int) -> str:
     return size(used_bytes) + (f" ({used_bytes / capacity_bytes:.0%})" if capacity_bytes else "")
 
 
-def check_can_ask(*, yes: bool, json: bool) -> None:
-    """Make sure that there is somebody who decides, before anything is done.
-
-    Raises:
-        CommandFailed: there is no terminal, or nothing is printed to decide by.
-    """
-    if yes:
-        return
-    if json:
-        raise CommandFailed("with --json nothing is shown to decide by; add --yes", ExitCode.WRONG_USE)
-    if not sys.stdin.isatty():
-        raise CommandFailed("this asks first, and there is no terminal to ask on; add --yes", ExitCode.WRONG_USE)
-
-
 def apply(client: Client, plan: Plan, *, yes: bool, accept_warnings: bool, json: bool) -> None:
     """Show a plan, ask, apply it, and say what comes next.
 
@@ -126,9 +111,7 @@ def apply(client: Client, plan: Plan, *, yes: bool, accept_warnings: bool, json:
         )
     if not yes:
         question = "Apply it in spite of what must be accepted?" if unaccepted else "Apply it?"
-        sys.stdout.flush()
-        if not typer.confirm(question, err=True):
-            raise CommandFailed(f"nothing was changed; 'reelstore ring apply {plan.id}' applies it later")
+        confirm(question, otherwise=f"nothing was changed; 'reelstore ring apply {plan.id}' applies it later")
     applied = client.apply_plan(plan.id, accept_warnings=accept_warnings or bool(unaccepted))
     if json:
         output.document(applied.document)

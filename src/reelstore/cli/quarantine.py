@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.asking import check_terminal, confirm
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
@@ -76,13 +76,11 @@ def empty(
     """
     before = None if older_than is None else datetime.now(UTC) - _age(older_than)
     if not yes:
-        if not sys.stdin.isatty():
-            raise CommandFailed("this asks first, and there is no terminal to ask on; add --yes", ExitCode.WRONG_USE)
+        check_terminal("this")
         what = (
             "everything in quarantine" if older_than is None else f"what is in quarantine for longer than {older_than}"
         )
-        if not typer.confirm(f"Drop {what}? This cannot be undone.", err=True):
-            raise CommandFailed("nothing was dropped")
+        confirm(f"Drop {what}? This cannot be undone.", otherwise="nothing was dropped")
     with connect(url, token) as client:
         emptied = client.empty_quarantine(before=before)
     if json:

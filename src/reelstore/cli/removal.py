@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.asking import check_can_ask, confirm
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
 from reelstore.cli.output import Column
-from reelstore.cli.plans import AcceptWarnings, Yes, apply, check_can_ask
+from reelstore.cli.plans import AcceptWarnings, Yes, apply
 from reelstore.cli.quantities import count, local_time, size
 from reelstore.cli.servers import Name
 
@@ -78,9 +78,7 @@ def _force(client: Client, name: str, accept_loss: str | None, *, accept_warning
     if not yes:
         _show_check(client.removal_check(name))
         output.line("")
-        sys.stdout.flush()
-        if not typer.confirm(f"Take out {output.printable(name)} for good?", err=True):
-            raise CommandFailed("nothing was changed")
+        confirm(f"Take out {output.printable(name)} for good?", otherwise="nothing was changed")
     try:
         removed = client.force_out_server(name, accept_loss=accept_loss, accept_warnings=accept_warnings)
     except Problem as problem:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.asking import check_can_ask
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
 from reelstore.cli.output import Column
-from reelstore.cli.plans import AcceptWarnings, Yes, apply, check_can_ask, show_plan
+from reelstore.cli.plans import AcceptWarnings, Yes, apply, show_plan
 from reelstore.cli.quantities import local_time, parse_size, percent, size
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.asking import check_terminal, confirm
 from reelstore.cli.batch import Batch
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
-from reelstore.cli.exit_codes import ExitCode
-from reelstore.cli.failures import CommandFailed
 from reelstore.cli.output import Column
 from reelstore.cli.quantities import count, duration, local_time, size
 
@@ -195,12 +193,10 @@ def _confirm_purge(videos: Sequence[Video]) -> None:
     Raises:
         CommandFailed: the answer is no, or there is nobody to ask.
     """
-    if not sys.stdin.isatty():
-        raise CommandFailed("--purge asks first, and there is no terminal to ask on; add --yes", ExitCode.WRONG_USE)
+    check_terminal("--purge")
     what = output.printable(videos[0].name) if len(videos) == 1 else count(len(videos), "video")
     total = size(sum(video.size_bytes for video in videos))
-    if not typer.confirm(f"Delete {what} ({total}) for good? This cannot be undone.", err=True):
-        raise CommandFailed("nothing was deleted")
+    confirm(f"Delete {what} ({total}) for good? This cannot be undone.", otherwise="nothing was deleted")
 
 
 def restore(
