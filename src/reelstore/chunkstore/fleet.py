@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from reelstore.domain.errors import ServerRefused, ServerUnauthorized, ServerUnavailable
 from reelstore.domain.server import Server, ServerState
-from reelstore.storage.interface import Marker, Resizable, StorageServer
+from reelstore.storage.interface import Marker, Resizable, StorageServer, Usage
 
 LATENCY_WEIGHT = 0.2
 """How much the newest reading counts in the running mean."""
@@ -40,6 +40,12 @@ class FleetMember:
     disk_free_bytes: int | None = None
     obstacles: tuple[str, ...] | None = None
     not_evicted: str | None = None
+
+    def saw(self, usage: Usage) -> None:
+        """Note how full the server says it is."""
+        self.server = replace(self.server, used_bytes=usage.used_bytes)
+        self.free_bytes = usage.free_bytes
+        self.disk_free_bytes = usage.disk_free_bytes
 
     @property
     def is_up(self) -> bool:
@@ -178,9 +184,7 @@ class Fleet:
             member.failed(error)
             return False
         member.problem = member.failure = None
-        member.server = replace(member.server, used_bytes=usage.used_bytes)
-        member.free_bytes = usage.free_bytes
-        member.disk_free_bytes = usage.disk_free_bytes
+        member.saw(usage)
         return not was_up
 
     def by_preference(self, numbers: Iterable[int]) -> list[FleetMember]:

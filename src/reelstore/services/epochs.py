@@ -40,7 +40,7 @@ class Layout:
 
 async def present_layout(uow: UnitOfWork) -> Layout:
     """Read the layout. Who goes on to begin an epoch holds the ring head's lock before."""
-    newest = await _ring_set(uow, await uow.rings.head())
+    newest = await ring_set(uow, await uow.rings.head())
     older = {newest.epoch: newest}
     effective = {}
     for policy, ring in newest.rings.items():
@@ -48,13 +48,14 @@ async def present_layout(uow: UnitOfWork) -> Layout:
         epochs = np.array([state.synced_epoch for state in states], dtype=np.int64)
         for epoch in np.unique(epochs).tolist():
             if epoch not in older:
-                older[epoch] = await _ring_set(uow, epoch)
+                older[epoch] = await ring_set(uow, epoch)
         tables = {epoch: rings.rings[policy] for epoch, rings in older.items() if policy in rings.rings}
         effective[policy] = effective_ring(ring, tables, epochs)
     return Layout(newest, effective)
 
 
-async def _ring_set(uow: UnitOfWork, epoch: int) -> RingSet:
+async def ring_set(uow: UnitOfWork, epoch: int) -> RingSet:
+    """Read the rings of an epoch that is known to be there."""
     rings = await uow.rings.get(epoch)
     if rings is None:
         raise RuntimeError(f"the metadata has no ring of epoch {epoch}")

@@ -77,9 +77,7 @@ async def measure(fleet: Fleet) -> None:
         with suppress(StorageError, TimeoutError):  # the probe says what is wrong; what it saw last stands
             async with asyncio.timeout(USAGE_SECONDS):
                 usage = await member.driver.usage()
-            member.server = replace(member.server, used_bytes=usage.used_bytes)
-            member.free_bytes = usage.free_bytes
-            member.disk_free_bytes = usage.disk_free_bytes
+            member.saw(usage)
 
     await asyncio.gather(*(ask(member) for member in fleet if member.is_up))
 

@@ -25,6 +25,7 @@ from reelstore.domain.event import Event, EventKind
 from reelstore.domain.server import Eviction, Server, ServerHealth, ServerState
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.clock_guard import ClockGuard
+from reelstore.services.epochs import ring_set
 from reelstore.services.topology_changes import TopologyChanges
 
 ZONES_MIN = 3
@@ -95,8 +96,9 @@ class Evictor:
                 evicted = server.name if why_not is None else None
             if member is not None:
                 member.not_evicted = why_not
+        names = {server.name for server in overdue}
         for member in self._fleet:
-            if member.server.name not in {server.name for server in overdue}:
+            if member.server.name not in names:
                 member.not_evicted = None
         return evicted
 
@@ -106,9 +108,9 @@ class Evictor:
             servers = [each for each in await view.servers.list() if each.state is not ServerState.REMOVED]
             silent |= {each.number for each in servers if each.health is ServerHealth.UNREACHABLE}
             epoch = await view.rings.head()
-            rings = await view.rings.get(epoch)
+            rings = await ring_set(view, epoch)
             healing = 0
-            for policy, ring in ({} if rings is None else rings.rings).items():
+            for policy, ring in rings.rings.items():
                 rows = ring.slots[list(await view.partitions.unsettled(policy, epoch=epoch))]
                 healing += int(np.count_nonzero(~np.isin(rows, list(silent)).any(axis=1)))
             return _Scene(await view.now(), epoch, servers, healing, (await view.control.get()).paused)

@@ -77,8 +77,7 @@ class _Standing:
 
     @property
     def is_settled(self) -> bool:
-        found = (self.partition.synced_epoch, self.partition.synced_version)
-        return found == (self.epoch, self.partition.version)
+        return self.partition.is_synced_to(self.epoch)
 
 
 class ShardProver:

@@ -26,7 +26,7 @@ from reelstore.services.outcome import Outcome
 from reelstore.services.progress import Progress
 from reelstore.services.rebalance import Reconciler, Verify
 from reelstore.services.rebalance_status import RebalanceState, RebalanceStatus
-from reelstore.services.survey import Slice
+from reelstore.services.survey import Slice, partitions_at_once
 
 __all__ = ["RebalanceState", "RebalanceStatus", "Rebalancer", "Schedule"]
 
@@ -276,9 +276,10 @@ class Rebalancer:
                 due = [partition for partition in due if partition not in self._blocked]
                 due = [partition for partition in due if self._scrub_again_at.get(partition, 0.0) <= now]
                 if due:
-                    return list(
-                        slices(due, min(SCRUB_PARTITIONS, max(1, len(states) * SCRUB_CHUNKS // max(chunks, 1))))
+                    size = partitions_at_once(
+                        len(states), chunks, partitions_max=SCRUB_PARTITIONS, chunks_max=SCRUB_CHUNKS
                     )
+                    return list(slices(due, size))
         return []
 
     async def _reconcile(self, where: Slice, verify: Verify, *, collect: bool = False) -> Outcome:
@@ -311,7 +312,7 @@ class Rebalancer:
         topology, found = self.topology.present, list[Slice]()
         for policy in topology.policies:
             partitions = topology.ring(policy).partitions
-            size = min(SLICE_PARTITIONS_MAX, max(1, partitions * SLICE_CHUNKS // max(chunks, 1)))
+            size = partitions_at_once(partitions, chunks, partitions_max=SLICE_PARTITIONS_MAX, chunks_max=SLICE_CHUNKS)
             found += slices(((policy, index) for index in range(partitions)), size)
         return found
 

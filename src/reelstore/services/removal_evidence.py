@@ -16,7 +16,8 @@ from reelstore.domain.server import Server, ServerState
 from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention
-from reelstore.services.survey import Listing, Slice, list_shards
+from reelstore.services.epochs import ring_set
+from reelstore.services.survey import Listing, Slice, list_shards, partitions_at_once
 
 SLICE_PARTITIONS_MAX = 256
 SLICE_CHUNKS = 4_000
@@ -63,9 +64,7 @@ class Standing:
 async def standing(view: UnitOfWork, server: Server) -> Standing:
     """Read what the metadata says of a server."""
     epoch = await view.rings.head()
-    rings = await view.rings.get(epoch)
-    if rings is None:
-        raise RuntimeError(f"the metadata has no ring of epoch {epoch}")
+    rings = await ring_set(view, epoch)
     return Standing(
         server=server,
         epoch=epoch,
@@ -180,7 +179,7 @@ class RiskSurvey:
             unsettled = await view.partitions.unsettled(policy, epoch=topology.epoch)
             chunks = (await view.videos.totals()).chunks
         concerned = {*np.flatnonzero(np.any(ring.slots == server.number, axis=1)).tolist(), *unsettled}
-        step = min(SLICE_PARTITIONS_MAX, max(1, ring.partitions * SLICE_CHUNKS // max(chunks, 1)))
+        step = partitions_at_once(ring.partitions, chunks, partitions_max=SLICE_PARTITIONS_MAX, chunks_max=SLICE_CHUNKS)
         slices = [Slice(policy, start, min(start + step, ring.partitions)) for start in range(0, ring.partitions, step)]
         parts = [(where, concerned.intersection(range(where.start, where.stop))) for where in slices]
         return [(where, frozenset(part)) for where, part in parts if part]

@@ -75,8 +75,7 @@ class Findings:
 
     def is_clean(self, partition: int) -> bool:
         """Return whether the partition was called clean at the newest epoch when its version was read."""
-        state = self.states[partition]
-        return (state.synced_epoch, state.synced_version) == (self.topology.epoch, state.version)
+        return self.states[partition].is_synced_to(self.topology.epoch)
 
     def is_move(self, shard: Expected) -> bool:
         """Return whether a shard is expected only since the row is another: it was never there, and is not missed."""
@@ -85,6 +84,11 @@ class Findings:
             return False
         older = self.topology.older.get(state.synced_epoch)
         return older is None or shard.seat not in older.rings[state.policy].row(shard.partition)
+
+
+def partitions_at_once(partitions: int, chunks: int, *, partitions_max: int, chunks_max: int) -> int:
+    """Return how many partitions a slice takes so that about so many chunks lie in it, however full the cluster is."""
+    return min(partitions_max, max(1, partitions * chunks_max // max(chunks, 1)))
 
 
 async def survey(metadata: Metadata, topology: Topology, fleet: Fleet, where: Slice) -> Findings:

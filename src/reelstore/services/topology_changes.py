@@ -179,7 +179,6 @@ class TopologyChanges:
             ServerRefused, ServerUnavailable, ServerFull: a new server's place cannot be claimed.
         """
         agreed = await self.get(plan_id)
-        _check_not_applied(agreed)
         async with self._metadata.snapshot() as view:
             await _check_base_epoch(view, agreed)
         found, order = await self._ordered(Intent(agreed.id, agreed.changes, agreed.reason))

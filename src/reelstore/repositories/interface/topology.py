@@ -52,6 +52,10 @@ class PartitionState:
     synced_version: int
     scrubbed_at: datetime | None = None
 
+    def is_synced_to(self, epoch: int) -> bool:
+        """Return whether the partition is proved to lie as the ring of that epoch says, and nothing unsettled it."""
+        return (self.synced_epoch, self.synced_version) == (epoch, self.version)
+
 
 @dataclass(frozen=True, slots=True)
 class ScrubTimes:

@@ -122,11 +122,7 @@ class InMemoryPartitions:
 
     async def unsettled(self, policy: str, *, epoch: int) -> Sequence[int]:
         """See `PartitionRepository.unsettled`."""
-        return [
-            state.index
-            for state in await self.list(policy)
-            if (state.synced_epoch, state.synced_version) != (epoch, state.version)
-        ]
+        return [state.index for state in await self.list(policy) if not state.is_synced_to(epoch)]
 
     async def raise_versions(self, policy: str, indexes: Sequence[int]) -> None:
         """See `PartitionRepository.raise_versions`."""

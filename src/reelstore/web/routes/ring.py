@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 
+from reelstore.domain.change import Plan
 from reelstore.domain.errors import PolicyNotFound
 from reelstore.web import schemas, schemas_ring
 from reelstore.web.application import Changes, Servers
@@ -57,9 +58,7 @@ async def plan_changes(
     response: Response, changes: Changes, new: Annotated[schemas_ring.NewPlan, json_body(schemas_ring.NewPlan)]
 ) -> schemas_ring.Plan:
     """Compute what several changes together would cost. Nothing else happens until the plan is applied."""
-    plan = await changes.plan([change.change() for change in new.changes])
-    response.headers["location"] = plan_path(plan.id)
-    return schemas_ring.Plan.model_validate(plan)
+    return planned(response, await changes.plan([change.change() for change in new.changes]))
 
 
 @router.get(
@@ -122,14 +121,12 @@ async def revert_ring(
 ) -> schemas_ring.Plan:
     """Plan the way back and apply it, or with `stage` only plan it (201). What has not moved yet stays where it is."""
     if how.stage:
-        plan = await changes.plan_revert(how.epoch)
-        response.status_code = 201
-        response.headers["location"] = plan_path(plan.id)
-    else:
-        plan = await changes.revert(how.epoch, accept_warnings=how.accept_warnings)
+        return planned(response, await changes.plan_revert(how.epoch))
+    return schemas_ring.Plan.model_validate(await changes.revert(how.epoch, accept_warnings=how.accept_warnings))
+
+
+def planned(response: Response, plan: Plan) -> schemas_ring.Plan:
+    """Answer with a plan that was made and not applied: created, and where it is described."""
+    response.status_code = 201
+    response.headers["location"] = f"/api/v1/ring/plans/{plan.id}"
     return schemas_ring.Plan.model_validate(plan)
-
-
-def plan_path(plan_id: str) -> str:
-    """Return where a plan is described."""
-    return f"/api/v1/ring/plans/{plan_id}"

@@ -15,7 +15,7 @@ from reelstore.web.application import Changes, Servers, Videos
 from reelstore.web.bodies import json_body, json_request_body
 from reelstore.web.limits import PAGE_SIZE_DEFAULT
 from reelstore.web.openapi import problems
-from reelstore.web.routes.ring import PLANNED, plan_path
+from reelstore.web.routes.ring import PLANNED, planned
 from reelstore.web.routes.videos import Cursor, PageSize
 
 router = APIRouter(prefix="/api/v1", tags=["servers"])
@@ -110,10 +110,7 @@ async def changed_server(
 ) -> schemas_ring.ChangedServer | schemas_ring.Plan:
     """Make a change and return the server, or plan it and return the plan."""
     if stage:
-        plan = await changes.plan([change])
-        response.status_code = 201
-        response.headers["location"] = plan_path(plan.id)
-        return schemas_ring.Plan.model_validate(plan)
+        return planned(response, await changes.plan([change]))
     plan = await changes.change([change], accept_warnings=accept_warnings)
     return schemas_ring.ChangedServer.after(await servers.get(change.name), plan)
 
