@@ -60,6 +60,8 @@ from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
 from reelstore.storage.memory import MemoryServer
+from reelstore.storage.node.access import NodeAccess, node_access
+from reelstore.storage.node.secret import ClusterSecret, make_secret, read_secret
 
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
@@ -68,12 +70,20 @@ CLOCK_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 REMOVAL_SECONDS = 5.0
 EVICTION_SECONDS = 5.0
-DRIVERS = Drivers(
-    lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
-    registry.default_zone,
-    registry.same_place,
-    registry.default_capacity,
-)
+NODE_SECRET = "node.secret"  # noqa: S105 - the name of a file
+
+
+def drivers_of(nodes: NodeAccess | None) -> Drivers:
+    """Return how places are reached; nodes only where there is an access to them."""
+    return Drivers(
+        lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes, nodes=nodes),
+        registry.default_zone,
+        registry.same_place,
+        lambda url: registry.default_capacity(url, nodes=nodes),
+    )
+
+
+DRIVERS = drivers_of(None)
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +161,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
-    application = await assemble(settings, metadata, entropy=entropy)
+    application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(_node_access(settings)))
     if settings.database_url is None:  # the data folder is locked: whoever held a lease is gone
         await application.rebalancer.leases.forget_others()
     background = background_of(application)
@@ -330,6 +340,30 @@ async def _found(
             fleet.adopt(server, begun.driver)  # its content is the driver itself
         else:
             await begun.driver.close()
+
+
+def _node_access(settings: Settings) -> NodeAccess | None:
+    """Return the access to nodes, with the secret that was given, or else the data folder's, made if it has none.
+
+    Raises:
+        ConfigurationError: the secret or the certificates that were given cannot be used.
+    """
+    own = settings.data / NODE_SECRET
+    if settings.node_secret is not None:
+        secret = ClusterSecret(settings.node_secret.get_secret_value().encode())
+    elif settings.node_secret_file is not None:
+        secret = read_secret(settings.node_secret_file)
+    elif settings.memory:
+        return None
+    elif own.exists():
+        secret = read_secret(own)
+    else:
+        try:
+            secret = make_secret(own)
+        except ConfigurationError as error:  # a full disk: what is stored can be read all the same
+            log.warning("no node can be reached: %s", error)
+            return None
+    return node_access(secret, settings.node_ca_file)
 
 
 def _limits(settings: Settings) -> ChunkStoreLimits:
