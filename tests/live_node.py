@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from reelstore.cli.node_program import node_asgi
 from reelstore.node.folder import NodeFolder
+from reelstore.node.gate import Gate
 from reelstore.storage.node import NodeAccess, NodeServer
 from reelstore.storage.node.access import node_access
 from reelstore.storage.node.connection import NodeConnection
@@ -90,7 +91,7 @@ class LiveNodes:
             try:
                 await folder.open()
                 config = uvicorn_config(
-                    wrap(node_asgi(folder, secret)),
+                    wrap(node_asgi(folder, Gate(secret))),
                     shutdown_timeout_seconds=1,
                     tls_certificate=certificate,
                     tls_key=key,

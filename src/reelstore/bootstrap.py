@@ -60,8 +60,7 @@ from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
 from reelstore.storage.memory import MemoryServer
-from reelstore.storage.node.access import NodeAccess, node_access
-from reelstore.storage.node.secret import ClusterSecret, make_secret, read_secret
+from reelstore.storage.node.access import NodeAccess, access_for_gateway
 
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
@@ -343,27 +342,13 @@ async def _found(
 
 
 def _node_access(settings: Settings) -> NodeAccess | None:
-    """Return the access to nodes, with the secret that was given, or else the data folder's, made if it has none.
-
-    Raises:
-        ConfigurationError: the secret or the certificates that were given cannot be used.
-    """
-    own = settings.data / NODE_SECRET
-    if settings.node_secret is not None:
-        secret = ClusterSecret(settings.node_secret.get_secret_value().encode())
-    elif settings.node_secret_file is not None:
-        secret = read_secret(settings.node_secret_file)
-    elif settings.memory:
-        return None
-    elif own.exists():
-        secret = read_secret(own)
-    else:
-        try:
-            secret = make_secret(own)
-        except ConfigurationError as error:  # a full disk: what is stored can be read all the same
-            log.warning("no node can be reached: %s", error)
-            return None
-    return node_access(secret, settings.node_ca_file)
+    given = settings.node_secret
+    return access_for_gateway(
+        given=None if given is None else given.get_secret_value(),
+        file=settings.node_secret_file,
+        own_file=None if settings.memory else settings.data / NODE_SECRET,
+        ca_file=settings.node_ca_file,
+    )
 
 
 def _limits(settings: Settings) -> ChunkStoreLimits:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from reelstore.cli.failures import CommandFailed
 from reelstore.cli.quantities import parse_size
-
-if TYPE_CHECKING:
-    from reelstore.storage.node.secret import ClusterSecret
 
 PORT_DEFAULT = 5100
 
@@ -72,6 +69,8 @@ def node(
     except ValueError as error:
         raise CommandFailed(f"cannot start: --reserve: {error}") from None
     from reelstore.cli.node_program import NodeSettings, run  # noqa: PLC0415 - imports the server
+    from reelstore.config import node_secret_from_environment  # noqa: PLC0415 - pydantic takes long to import
+    from reelstore.node.gate import open_gate  # noqa: PLC0415 - not for `--help`
 
     try:
         run(
@@ -79,7 +78,7 @@ def node(
                 data=data.absolute(),
                 host=host,
                 port=port,
-                secret=_secret(secret_file),
+                gate=open_gate(file=secret_file, given=node_secret_from_environment()),
                 tls_certificate=tls_cert,
                 tls_key=tls_key,
                 reserve_bytes=reserve_bytes,
@@ -96,20 +95,6 @@ def _address(listen: str) -> tuple[str, int]:
     if not host or not (port.isascii() and port.isdigit() and int(port[:6]) <= 65535):
         raise CommandFailed(f"cannot start: --listen is HOST:PORT, such as 0.0.0.0:{PORT_DEFAULT}, not {listen!r}")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _secret(file: Path | None) -> ClusterSecret:
-    from reelstore.config import node_secret_from_environment  # noqa: PLC0415 - pydantic takes long to import
-    from reelstore.storage.node.secret import ClusterSecret, read_secret  # noqa: PLC0415 - the same
-
-    given = node_secret_from_environment()
-    if file is not None:
-        return read_secret(file)
-    if given is None:
-        raise CommandFailed(
-            "cannot start: no secret; --secret-file names a copy of node.secret from a gateway's data folder"
-        )
-    return ClusterSecret(given.encode())
 
 
 def register(app: typer.Typer) -> None:

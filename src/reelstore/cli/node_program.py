@@ -20,7 +20,6 @@ from reelstore.node.folder import NodeFolder
 from reelstore.node.gate import Gate
 from reelstore.node.limits import CONCURRENT_REQUESTS_MAX
 from reelstore.storage.interface import Marker
-from reelstore.storage.node.secret import ClusterSecret
 from reelstore.web.middleware.envelope import Envelope
 from reelstore.web.server import uvicorn_config
 
@@ -32,7 +31,7 @@ class NodeSettings:
     data: Path
     host: str
     port: int
-    secret: ClusterSecret
+    gate: Gate
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     reserve_bytes: int | None = None
@@ -59,9 +58,9 @@ def run(settings: NodeSettings) -> None:
             output.say("ended while starting")
 
 
-def node_asgi(folder: NodeFolder, secret: ClusterSecret) -> ASGIApp:
+def node_asgi(folder: NodeFolder, gate: Gate) -> ASGIApp:
     """Return what is served: the node's app, within the envelope that the gateway has too."""
-    return Envelope(NodeApp(folder, Gate(secret)), concurrent_requests_max=CONCURRENT_REQUESTS_MAX)
+    return Envelope(NodeApp(folder, gate), concurrent_requests_max=CONCURRENT_REQUESTS_MAX)
 
 
 async def _serve(settings: NodeSettings, listener: socket.socket) -> None:
@@ -70,7 +69,7 @@ async def _serve(settings: NodeSettings, listener: socket.socket) -> None:
     try:
         marker = await folder.open()
         config = uvicorn_config(
-            node_asgi(folder, settings.secret),
+            node_asgi(folder, settings.gate),
             tls_certificate=settings.tls_certificate,
             tls_key=settings.tls_key,
         )

@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
-from reelstore.domain.errors import ServerUnauthorized
+from reelstore.domain.errors import ConfigurationError, ServerUnauthorized
 from reelstore.node.limits import NONCES_MAX
-from reelstore.storage.node.secret import ClusterSecret
+from reelstore.storage.node.secret import ClusterSecret, read_secret
 from reelstore.storage.node.signing import (
     CAPACITY,
     CLUSTER,
@@ -120,6 +121,19 @@ class Gate:
             )
         if at_milliseconds < self._seen.since_milliseconds:
             raise _refused(f"too many requests to remember since {_readable(at_milliseconds)}, when it was signed")
+
+
+def open_gate(*, file: Path | None, given: str | None) -> Gate:
+    """Return the gate for the secret in a file, or else for the one that was given.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be used.
+    """
+    if file is not None:
+        return Gate(read_secret(file))
+    if given is None:
+        raise ConfigurationError("no secret; --secret-file names a copy of node.secret from a gateway's data folder")
+    return Gate(ClusterSecret(given.encode()))
 
 
 class Seen:

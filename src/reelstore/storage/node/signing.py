@@ -1,4 +1,4 @@
-"""What is signed of a request to a node, and of its answer; `docs/decisions` says why.
+"""What is signed of a request to a node, and of its answer: `docs/decisions/0009-signed-node-requests.md`.
 
 | Header of a request | Says |
 | --- | --- |
