@@ -20,6 +20,7 @@ from reelstore.node.folder import NodeFolder
 from reelstore.node.gate import Gate
 from reelstore.node.limits import CONCURRENT_REQUESTS_MAX
 from reelstore.storage.interface import Marker
+from reelstore.web.metrics import RequestMetrics
 from reelstore.web.middleware.envelope import Envelope
 from reelstore.web.server import uvicorn_config
 
@@ -60,7 +61,7 @@ def run(settings: NodeSettings) -> None:
 
 def node_asgi(folder: NodeFolder, gate: Gate) -> ASGIApp:
     """Return what is served: the node's app, within the envelope that the gateway has too."""
-    return Envelope(NodeApp(folder, gate), concurrent_requests_max=CONCURRENT_REQUESTS_MAX)
+    return Envelope(NodeApp(folder, gate), metrics=RequestMetrics(), concurrent_requests_max=CONCURRENT_REQUESTS_MAX)
 
 
 async def _serve(settings: NodeSettings, listener: socket.socket) -> None:
