@@ -342,9 +342,8 @@ async def _found(
 
 
 def _node_access(settings: Settings) -> NodeAccess | None:
-    given = settings.node_secret
     return access_for_gateway(
-        given=None if given is None else given.get_secret_value(),
+        given=settings.node_secret.get_secret_value() if settings.node_secret else None,
         file=settings.node_secret_file,
         own_file=None if settings.memory else settings.data / NODE_SECRET,
         ca_file=settings.node_ca_file,
