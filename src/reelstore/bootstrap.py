@@ -60,6 +60,7 @@ from reelstore.services.videos import VideoService
 from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
 from reelstore.storage.memory import MemoryServer
+from reelstore.storage.node.access import NodeAccess, access_for_gateway
 
 DEFAULT_POLICY = "default"
 DATABASE_FILE = "metadata.sqlite"
@@ -68,12 +69,20 @@ CLOCK_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 REMOVAL_SECONDS = 5.0
 EVICTION_SECONDS = 5.0
-DRIVERS = Drivers(
-    lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes),
-    registry.default_zone,
-    registry.same_place,
-    registry.default_capacity,
-)
+NODE_SECRET = "node.secret"  # noqa: S105 - the name of a file
+
+
+def drivers_of(nodes: NodeAccess | None) -> Drivers:
+    """Return how places are reached; nodes only where there is an access to them."""
+    return Drivers(
+        lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes, nodes=nodes),
+        registry.default_zone,
+        registry.same_place,
+        lambda url: registry.default_capacity(url, nodes=nodes),
+    )
+
+
+DRIVERS = drivers_of(None)
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +160,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
-    application = await assemble(settings, metadata, entropy=entropy)
+    application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(_node_access(settings)))
     if settings.database_url is None:  # the data folder is locked: whoever held a lease is gone
         await application.rebalancer.leases.forget_others()
     background = background_of(application)
@@ -330,6 +339,15 @@ async def _found(
             fleet.adopt(server, begun.driver)  # its content is the driver itself
         else:
             await begun.driver.close()
+
+
+def _node_access(settings: Settings) -> NodeAccess | None:
+    return access_for_gateway(
+        given=settings.node_secret.get_secret_value() if settings.node_secret else None,
+        file=settings.node_secret_file,
+        own_file=None if settings.memory else settings.data / NODE_SECRET,
+        ca_file=settings.node_ca_file,
+    )
 
 
 def _limits(settings: Settings) -> ChunkStoreLimits:

@@ -6,11 +6,12 @@ Flags come first, then `REELSTORE_…` variables, then a TOML file, then the def
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from reelstore.domain.errors import ConfigurationError
@@ -114,6 +115,15 @@ class Settings(BaseSettings):
         Seconds, Field(description="How often it is written down how full each server is.")
     ] = 600.0
     event_keep_seconds: Annotated[Seconds, Field(description="How long events are kept.")] = 30 * 86_400.0
+    node_secret_file: Annotated[
+        Path | None, Field(description="The file with the secret that nodes share; `node.secret` in the data folder.")
+    ] = None
+    node_secret: Annotated[
+        SecretStr | None, Field(description="The secret itself, instead of a file; for the environment only.")
+    ] = None
+    node_ca_file: Annotated[
+        Path | None, Field(description="The authority that signed the certificates of `https://` nodes; the system's.")
+    ] = None
     background: Annotated[bool, Field(description="Whether this process repairs, scrubs and frees.")] = True
     graceful_seconds: Annotated[
         float, Field(ge=0, le=SECONDS_MAX, description="How long requests may go on after the process was told to end.")
@@ -150,6 +160,11 @@ def load_settings(config: Path | None = None, **flags: Any) -> Settings:  # noqa
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors())
         raise ConfigurationError(f"a setting cannot be used: {problems}") from None
+
+
+def node_secret_from_environment() -> str | None:
+    """Return the variable `REELSTORE_NODE_SECRET`, for a node, which has no other settings; None when it is not set."""
+    return os.environ.get("REELSTORE_NODE_SECRET") or None
 
 
 def _read(config: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.repositories.sql.upgrade import upgrade
 from reelstore.storage.interface import StorageServer
-from tests.contract.storage_suite import KINDS, MARKER, Build
+from tests.contract.storage_suite import KINDS, MARKER, NODES, Build
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +36,17 @@ async def metadata(request: pytest.FixtureRequest, tmp_path: Path, empty_databas
     await opened.close()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nodes_end() -> Iterator[None]:
+    yield
+    NODES.close()
+
+
 @pytest.fixture(params=KINDS)
-def storage_build(request: pytest.FixtureRequest) -> Build:
+def storage_build(request: pytest.FixtureRequest) -> Iterator[Build]:
     """Build a storage server that is not attached, of each kind."""
-    return KINDS[request.param]
+    yield KINDS[request.param]
+    NODES.stop()
 
 
 @pytest.fixture

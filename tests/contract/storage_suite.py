@@ -13,8 +13,12 @@ from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.interface import Marker, ShardEntry, StorageServer
 from reelstore.storage.memory import MemoryServer
 from tests.faults import CapableFaultyServer, FaultyServer
+from tests.live_node import LiveNodes
 
 MARKER = Marker(cluster="c0ffee", server="a", generation="g1", delete_rounds=0)
+
+NODES = LiveNodes()
+"""Those that the tests at work have started; stopped after each."""
 
 Build = Callable[[Path, int | None], StorageServer]
 
@@ -35,11 +39,16 @@ def capable_faulty(path: Path, capacity_bytes: int | None) -> StorageServer:
     return CapableFaultyServer(memory(path, capacity_bytes))
 
 
+def node(path: Path, capacity_bytes: int | None) -> StorageServer:
+    return NODES.start(path / "place").driver("a", capacity_bytes=capacity_bytes)
+
+
 KINDS: dict[str, Build] = {
     "memory": memory,
     "directory": directory,
     "faulty": faulty,
     "capable-faulty": capable_faulty,
+    "node": node,
 }
 
 

@@ -25,7 +25,7 @@ from hypothesis.stateful import (
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerUnavailable, ShardMissing
 from reelstore.storage.interface import Adopting, Quarantining, StorageServer
-from tests.contract.storage_suite import KINDS, MARKER, digest_at, listed, listed_names, shard
+from tests.contract.storage_suite import KINDS, MARKER, NODES, digest_at, listed, listed_names, shard
 
 T = TypeVar("T")
 
@@ -61,6 +61,7 @@ class StorageMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.run(self.server.close())
         self.runner.close()
+        NODES.stop()
         shutil.rmtree(self.path)
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
@@ -187,7 +188,7 @@ class StorageMachine(RuleBasedStateMachine):
             assert {(copy.name, copy.size_bytes) for copy in copies} <= self.set_aside_once
 
 
-@pytest.mark.parametrize("kind", ["memory", "directory", "faulty", "capable-faulty"])
+@pytest.mark.parametrize("kind", ["memory", "directory", "faulty", "capable-faulty", "node"])
 def test_a_server_does_what_a_dictionary_does(kind: str) -> None:
     run_state_machine_as_test(
         type(f"StorageMachine_{kind}", (StorageMachine,), {"kind": kind}),

@@ -24,7 +24,7 @@ PROMISES = (
         "fdatasync is forgotten",
         "promise 1",
         f"{DURABILITY}::test_a_put_syncs_the_file_then_renames_then_syncs_the_folder_and_its_new_parents",
-        ("storage/directory/shard_files.py", "        os.fdatasync(fd)\n", ""),
+        ("storage/directory/shard_files.py", "        os.fdatasync(self._fd)\n", ""),
     ),
     bug(
         "fsync of the folder is forgotten",
@@ -32,8 +32,8 @@ PROMISES = (
         f"{DURABILITY}::test_a_put_syncs_the_file_then_renames_then_syncs_the_folder_and_its_new_parents",
         (
             "storage/directory/shard_files.py",
-            "                    raise\n            os.fsync(folder)\n",
-            "                    raise\n",
+            "        os.fsync(self._folder)\n",
+            "",
         ),
     ),
     bug(

@@ -19,6 +19,7 @@ PACKAGES = [
     "client",
     "config",
     "domain",
+    "node",
     "placement",
     "repositories",
     "services",
@@ -27,7 +28,7 @@ PACKAGES = [
 ]
 MODULES = (
     *("repositories/interface", "repositories/memory", "repositories/sql"),
-    *("storage/directory", "storage/interface", "storage/memory", "storage/registry"),
+    *("storage/directory", "storage/interface", "storage/memory", "storage/node", "storage/registry"),
 )
 
 

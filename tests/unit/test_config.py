@@ -149,7 +149,15 @@ def test_no_time_is_endless_or_no_number(name: str, value: str) -> None:
 
 def test_every_setting_with_a_bound_is_tested() -> None:
     tested = {name for name, _, _ in BOUNDS}
-    assert tested | {"data", "host", "database_url", "allowed_hosts"} == set(Settings.model_fields)
+    assert tested | {
+        "data",
+        "host",
+        "database_url",
+        "allowed_hosts",
+        "node_secret",
+        "node_secret_file",
+        "node_ca_file",
+    } == set(Settings.model_fields)
 
 
 def test_settings_do_not_change() -> None:

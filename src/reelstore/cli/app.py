@@ -20,6 +20,7 @@ from reelstore.cli import (
     download,
     events,
     exit_codes,
+    node,
     output,
     quarantine,
     rebalance,
@@ -89,6 +90,7 @@ def _options(
 
 
 serve.register(app)
+node.register(app)
 demo.register(app)
 upload.register(app)
 download.register(app)

@@ -4,12 +4,14 @@
 | --- | --- |
 | `memory:` | memory |
 | `file:///srv/disk1` | directory; `?reserve_bytes=` sets what is left free on its file system |
+| `http://10.0.0.7:5100`, `https://…` | node |
 
 A path is percent-encoded (RFC 8089): a space is `%20`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -22,6 +24,10 @@ from reelstore.domain.errors import InvalidServerUrl
 from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.interface import StorageServer
 from reelstore.storage.memory import CAPACITY_BYTES_DEFAULT, MemoryServer
+from reelstore.storage.node import NodeAccess, NodeServer
+from reelstore.storage.node.connection import NodeConnection
+from reelstore.storage.node.server import size_of_node
+from reelstore.storage.node.url import node_base, same_node, zone_of_node
 
 URL_LENGTH_MAX = 4096
 
@@ -30,13 +36,16 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RESERVE = re.compile(r"[0-9]{1,18}")
 
 
-def connect(url: str, *, name: str, capacity_bytes: int | None = None) -> StorageServer:
+def connect(
+    url: str, *, name: str, capacity_bytes: int | None = None, nodes: NodeAccess | None = None
+) -> StorageServer:
     """Build the driver for a URL; nothing is opened before `attach`.
 
     Args:
         url: which driver, and where.
         name: the server's name in the cluster.
         capacity_bytes: what it takes at most; None leaves that to the driver (a directory: its file system).
+        nodes: the secret of the cluster, for the URLs of nodes.
 
     Returns:
         the server, not yet attached.
@@ -46,14 +55,14 @@ def connect(url: str, *, name: str, capacity_bytes: int | None = None) -> Storag
         InvalidInput: a capacity below 1.
     """
     parts = _split(url)
-    return _DRIVERS[parts.scheme].connect(parts, name, capacity_bytes)
+    return _DRIVERS[parts.scheme].connect(parts, name, capacity_bytes, nodes)
 
 
 def default_zone(url: str) -> str:
     """Return the zone of a server for which none was given: what it surely fails together with.
 
-    A directory's is its file system's device (`disk-254-1`), asked of the nearest parent that exists; memory's is
-    `memory`.
+    A directory's is its file system's device (`disk-254-1`), asked of the nearest parent that exists; a node's is its
+    host; memory's is `memory`.
 
     Raises:
         InvalidServerUrl: see `connect`.
@@ -62,35 +71,39 @@ def default_zone(url: str) -> str:
     return _DRIVERS[parts.scheme].default_zone(parts)
 
 
-def default_capacity(url: str) -> int:
+def default_capacity(url: str, *, nodes: NodeAccess | None = None) -> int:
     """Return the capacity of a server for which none was given, in bytes: what its place has, 0 if it has none.
 
-    A directory's is its file system's size, asked of the nearest parent that exists.
+    A directory's is its file system's size, asked of the nearest parent that exists; a node is asked for it. Blocks;
+    not to be called on an event loop.
 
     Raises:
         InvalidServerUrl: see `connect`.
+        ServerUnavailable: the node does not answer, or not to us; a retry can help.
     """
     parts = _split(url)
-    return _DRIVERS[parts.scheme].default_capacity(parts)
+    return _DRIVERS[parts.scheme].default_capacity(parts, nodes)
 
 
 def same_place(url_a: str, url_b: str) -> bool:
     """Tell whether two URLs lead to one place, or one into the other, as they stand now.
 
-    Symbolic links are seen through, and bind mounts of one place. Two memories are always two places.
+    Symbolic links are seen through, and bind mounts of one place; the names of hosts are resolved, which may block. Two
+    memories are always two places.
 
     Raises:
         InvalidServerUrl: see `connect`.
     """
     a, b = _split(url_a), _split(url_b)
-    return a.scheme == b.scheme and _DRIVERS[a.scheme].same_place(a, b)
+    driver = _DRIVERS[a.scheme]
+    return driver is _DRIVERS[b.scheme] and driver.same_place(a, b)
 
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    connect: Callable[[SplitResult, str, int | None], StorageServer]
+    connect: Callable[[SplitResult, str, int | None, NodeAccess | None], StorageServer]
     default_zone: Callable[[SplitResult], str]
-    default_capacity: Callable[[SplitResult], int]
+    default_capacity: Callable[[SplitResult, NodeAccess | None], int]
     same_place: Callable[[SplitResult, SplitResult], bool]
 
 
@@ -133,7 +146,7 @@ def _check_memory(parts: SplitResult) -> None:
     _options(parts, {})
 
 
-def _connect_memory(parts: SplitResult, name: str, capacity_bytes: int | None) -> StorageServer:
+def _connect_memory(parts: SplitResult, name: str, capacity_bytes: int | None, _: NodeAccess | None) -> StorageServer:
     _check_memory(parts)
     return MemoryServer(name, capacity_bytes=capacity_bytes)
 
@@ -143,7 +156,7 @@ def _zone_of_memory(parts: SplitResult) -> str:
     return "memory"
 
 
-def _capacity_of_memory(parts: SplitResult) -> int:
+def _capacity_of_memory(parts: SplitResult, _: NodeAccess | None) -> int:
     _check_memory(parts)
     return CAPACITY_BYTES_DEFAULT
 
@@ -169,7 +182,9 @@ def _directory(parts: SplitResult) -> tuple[Path, int | None]:
     return Path(os.fsdecode(path)), None if reserve is None else int(reserve)
 
 
-def _connect_directory(parts: SplitResult, name: str, capacity_bytes: int | None) -> StorageServer:
+def _connect_directory(
+    parts: SplitResult, name: str, capacity_bytes: int | None, _: NodeAccess | None
+) -> StorageServer:
     path, reserve_bytes = _directory(parts)
     return DirectoryServer(name, path, capacity_bytes=capacity_bytes, reserve_bytes=reserve_bytes)
 
@@ -183,8 +198,8 @@ def _zone_of_directory(parts: SplitResult) -> str:
     return "disk"  # not even `/` can be asked
 
 
-def _capacity_of_directory(parts: SplitResult) -> int:
-    path, _ = _directory(parts)
+def _capacity_of_directory(parts: SplitResult, _: NodeAccess | None) -> int:
+    path = _directory(parts)[0]
     for place in (path, *path.parents):
         with suppress(OSError):
             found = os.statvfs(place)
@@ -202,7 +217,26 @@ def _same_directory(a: SplitResult, b: SplitResult) -> bool:
     return real_a.is_relative_to(real_b) or real_b.is_relative_to(real_a)
 
 
+def _connect_node(parts: SplitResult, name: str, capacity_bytes: int | None, nodes: NodeAccess | None) -> StorageServer:
+    return NodeServer(name, _node(parts, name, nodes), capacity_bytes=capacity_bytes)
+
+
+def _capacity_of_node(parts: SplitResult, nodes: NodeAccess | None) -> int:
+    return asyncio.run(size_of_node(_node(parts, parts.netloc, nodes)))
+
+
+def _node(parts: SplitResult, name: str, nodes: NodeAccess | None) -> NodeConnection:
+    base = node_base(parts)
+    if nodes is None:
+        raise _invalid("this gateway has no node secret, and reaches no node; node_secret_file names it")
+    return NodeConnection(name, base, nodes)
+
+
+_NODE = _Driver(_connect_node, zone_of_node, _capacity_of_node, same_node)
+
 _DRIVERS: Mapping[str, _Driver] = {
     "memory": _Driver(_connect_memory, _zone_of_memory, _capacity_of_memory, _same_memory),
     "file": _Driver(_connect_directory, _zone_of_directory, _capacity_of_directory, _same_directory),
+    "http": _NODE,
+    "https": _NODE,
 }

@@ -8,6 +8,7 @@ from asyncio import TimerHandle
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import httptools
@@ -45,6 +46,8 @@ def uvicorn_config(
     port: int = 5000,
     log_level: str | int | None = None,
     shutdown_timeout_seconds: int = SHUTDOWN_TIMEOUT_SECONDS,
+    tls_certificate: Path | None = None,
+    tls_key: Path | None = None,
 ) -> uvicorn.Config:
     """Return the configuration to serve the app with: `uvicorn.Server(config).serve(…)`.
 
@@ -57,6 +60,8 @@ def uvicorn_config(
         port: 0 for a free one.
         log_level: of uvicorn's own loggers; None leaves them as they are.
         shutdown_timeout_seconds: how long a shutdown waits for answers in progress.
+        tls_certificate: a file in PEM form; None serves plain HTTP.
+        tls_key: the certificate's key, in the same form.
     """
     return uvicorn.Config(
         app,
@@ -74,6 +79,8 @@ def uvicorn_config(
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_TIMEOUT_SECONDS,
         timeout_graceful_shutdown=shutdown_timeout_seconds,
+        ssl_certfile=tls_certificate,
+        ssl_keyfile=tls_key,
     )
 
 

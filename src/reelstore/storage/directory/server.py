@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -130,6 +132,36 @@ class DirectoryServer:
         except asyncio.CancelledError:
             abandoned = True
             raise
+
+    async def receive(self, name: ShardName, size_bytes: int, pieces: AsyncIterator[bytes]) -> None:
+        """Store a shard while its bytes arrive; see `put`. Where the pieces end in an error, nothing was changed.
+
+        Args:
+            name: the shard.
+            size_bytes: how many bytes will come.
+            pieces: the bytes; each is written before the next is asked for, and nothing waits for them in a thread.
+
+        Raises:
+            InvalidInput: they were more or fewer bytes, or the shard is too large.
+        """
+        check_size(size_bytes)
+        opened = self._require_opened()
+
+        async def work(job: Callable[[], T]) -> T:
+            return await _to_its_end(self._run("cannot store a shard", lambda _: job(), opened))
+
+        with ExitStack() as begun:
+            incoming = await work(lambda: begun.enter_context(opened.files.incoming(name, size_bytes)))
+            received = 0
+            async for piece in pieces:
+                received += len(piece)
+                if received > size_bytes:
+                    break
+                await work(partial(incoming.write, memoryview(piece)))
+            if received != size_bytes:
+                raise InvalidInput(f"a shard of {size_bytes} bytes came with {received}", field="shard")
+            await work(incoming.store)
+            await work(begun.pop_all().close)
 
     async def get(self, name: ShardName, start: int = 0, stop: int | None = None) -> bytes:
         """See `StorageServer`."""
@@ -314,6 +346,17 @@ class DirectoryServer:
     def _absent(self) -> StorageError:
         kind, message = self._absence
         return kind(message, server=self._name)
+
+
+async def _to_its_end(work: Awaitable[T]) -> T:
+    """Wait for work in a thread even when cancelled: what it works on is closed afterwards."""
+    working = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(working)
+    finally:
+        while not working.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait({working})
 
 
 @dataclass(slots=True)

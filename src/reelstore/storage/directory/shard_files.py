@@ -48,25 +48,36 @@ class ShardFiles:
         Raises:
             ServerFull: see `Space.reserved`.
         """
-        way, leaf = subdirectory(name), name.leaf
+        with self.incoming(name, len(data)) as incoming:
+            incoming.write(data)
+            incoming.store(abandoned=abandoned)
+
+    @contextmanager
+    def incoming(self, name: ShardName, size_bytes: int) -> Iterator[Incoming]:
+        """Begin to store a shard whose bytes come in pieces; see `put`. What is not stored in the block is gone.
+
+        The block may go from thread to thread; no lock is held in it.
+
+        Raises:
+            ServerFull: see `Space.reserved`.
+        """
+        way = subdirectory(name)
         with self._folder_for_writing(way) as folder:
-            replaced = _size(folder, leaf)
-            with self._space.reserved(len(data), replaces_bytes=replaced or 0) as reservation:
+            replaced = _size(folder, name.leaf)
+            with self._space.reserved(size_bytes, replaces_bytes=replaced or 0) as reservation:
                 temporary = self._place.temporaries.draw()
-                try:
-                    _write_durably(folder, temporary, data)
-                    if abandoned():
-                        os.unlink(temporary, dir_fd=folder)
-                        return
+
+                def settle(stored_bytes: int) -> None:
                     with self._space.changing(way):
-                        replaced = _size(folder, leaf)
-                        os.rename(temporary, leaf, src_dir_fd=folder, dst_dir_fd=folder)
-                        self._space.settle(reservation, way, len(data) - (replaced or 0))
-                except BaseException:
-                    with suppress(OSError):
-                        os.unlink(temporary, dir_fd=folder)
-                    raise
-            os.fsync(folder)
+                        replaced = _size(folder, name.leaf)
+                        os.rename(temporary, name.leaf, src_dir_fd=folder, dst_dir_fd=folder)
+                        self._space.settle(reservation, way, stored_bytes - (replaced or 0))
+
+                incoming = Incoming(folder, temporary, settle)
+                try:
+                    yield incoming
+                finally:
+                    incoming.discard()
 
     def adopt(self, old: ShardName, new: ShardName) -> bool:
         """Give the bytes of one name to another too; return whether they were there. Durable on return.
@@ -231,6 +242,45 @@ class ShardFiles:
         self._place.prove()
 
 
+class Incoming:
+    """A shard that is being written, beside its final name.
+
+    Args:
+        folder: where, held open by the caller.
+        temporary: the name of its file until it is stored.
+        settle: gives the file, of that many bytes, its final name.
+    """
+
+    def __init__(self, folder: int, temporary: str, settle: Callable[[int], None]) -> None:
+        self._folder = folder
+        self._temporary = temporary
+        self._settle = settle
+        self._size_bytes = 0
+        self._stored = False
+        self._fd = os.open(temporary, CREATE_FLAGS, FILE_MODE, dir_fd=folder)
+
+    def write(self, data: memoryview) -> None:
+        """Append bytes."""
+        write_all(self._fd, data)
+        self._size_bytes += len(data)
+
+    def store(self, *, abandoned: Callable[[], bool] = lambda: False) -> None:
+        """Give the shard its name, unless it is abandoned by then; durable on return."""
+        os.fdatasync(self._fd)
+        if abandoned():
+            return
+        self._settle(self._size_bytes)
+        self._stored = True
+        os.fsync(self._folder)
+
+    def discard(self) -> None:
+        """Close the file; remove it unless it was stored."""
+        os.close(self._fd)
+        if not self._stored:
+            with suppress(OSError):
+                os.unlink(self._temporary, dir_fd=self._folder)
+
+
 def entry_of(name: ShardName, status: os.stat_result) -> ShardEntry | None:
     """Return the entry of a file, or None when it is not a regular one."""
     if not stat.S_ISREG(status.st_mode):
@@ -245,15 +295,6 @@ def _size(folder: int, leaf: str) -> int | None:
     except FileNotFoundError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
-
-
-def _write_durably(folder: int, temporary: str, data: memoryview) -> None:
-    fd = os.open(temporary, CREATE_FLAGS, FILE_MODE, dir_fd=folder)
-    try:
-        write_all(fd, data)
-        os.fdatasync(fd)
-    finally:
-        os.close(fd)
 
 
 def _open_without_atime(leaf: str, folder: int) -> int:
