@@ -181,7 +181,7 @@ def simulate(seed: int | str, main: Callable[[VirtualLoop], Coroutine[Any, Any, 
         with (
             patch.multiple(time, monotonic=loop.time, perf_counter=loop.time, time=loop.time),
             patch("reelstore.background.loops.IDLE_SECONDS", IDLE_SECONDS),
-            patch.multiple("reelstore.bootstrap", REMOVAL_SECONDS=IDLE_SECONDS, EVICTION_SECONDS=IDLE_SECONDS),
+            patch.multiple("reelstore.bootstrap.lifetime", REMOVAL_SECONDS=IDLE_SECONDS, EVICTION_SECONDS=IDLE_SECONDS),
         ):
             return loop.run_until_complete(main(loop))
     finally:

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from reelstore import bootstrap
-from reelstore.bootstrap import DATABASE_FILE, Application, running
+from reelstore.bootstrap import DATABASE_FILE, Application, assembly, running
 from reelstore.chunkstore.body import PiecedBody
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
@@ -226,7 +225,7 @@ def crash(*_: Any, **__: Any) -> Any:
 
 
 def after_identify(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bootstrap, "found", crash)
+    monkeypatch.setattr(assembly, "found", crash)
 
 
 def after_one_claim(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,33 +1,23 @@
-"""The composition root: alone builds adapters, and hands them over by constructor."""
+"""The application as a value: its services, built over adapters and handed over by constructor."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
-import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from reelstore.background.loops import Background, Chore
+from reelstore.bootstrap.reaching import DRIVERS, durable
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.config import Settings
 from reelstore.domain.errors import (
-    ConfigurationError,
-    InvalidServerUrl,
     MetadataFull,
-    MetadataUnavailable,
     ReelstoreError,
 )
 from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.repositories.interface import Metadata
-from reelstore.repositories.memory import InMemoryMetadata
-from reelstore.repositories.sql import SqlMetadata
 from reelstore.services.attention import Attention
 from reelstore.services.capacity import CapacityService
 from reelstore.services.clock_guard import ClockGuard
@@ -38,7 +28,6 @@ from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
-from reelstore.services.leases import RENEW_SECONDS
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
 from reelstore.services.pace import Pace
@@ -57,32 +46,10 @@ from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
-from reelstore.storage import registry
 from reelstore.storage.interface import StorageServer
-from reelstore.storage.memory import MemoryServer
-from reelstore.storage.node.access import NodeAccess, access_for_gateway
 
 DEFAULT_POLICY = "default"
-DATABASE_FILE = "metadata.sqlite"
-LOCK_FILE = "reelstore.lock"
-CLOCK_SECONDS = 30.0
-FORGET_SECONDS = 3600.0
-REMOVAL_SECONDS = 5.0
-EVICTION_SECONDS = 5.0
-NODE_SECRET = "node.secret"  # noqa: S105 - the name of a file
 
-
-def drivers_of(nodes: NodeAccess | None) -> Drivers:
-    """Return how places are reached; nodes only where there is an access to them."""
-    return Drivers(
-        lambda url, name, capacity_bytes: registry.connect(url, name=name, capacity_bytes=capacity_bytes, nodes=nodes),
-        registry.default_zone,
-        registry.same_place,
-        lambda url: registry.default_capacity(url, nodes=nodes),
-    )
-
-
-DRIVERS = drivers_of(None)
 
 log = logging.getLogger(__name__)
 
@@ -134,68 +101,6 @@ class Application:
         return await expire_open_files(self.metadata, self.topology, self.attention, self.clock_guard)
 
 
-@asynccontextmanager
-async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> AsyncIterator[Application]:
-    """Build an application, found a cluster if there is none, attach the servers, and run the background.
-
-    A server that is missing, or not the one it should be, does not keep the application from starting: it runs
-    degraded, and says so.
-
-    Args:
-        settings: see there.
-        entropy: draws ids and tenures.
-
-    Raises:
-        ConfigurationError: the data folder or the database cannot be used.
-        MetadataUnavailable: the database is locked, or its volume is full; a retry can help.
-    """
-    with _sole_owner(settings):
-        metadata = await _open_metadata(settings)
-        try:
-            async with _assembled(settings, metadata, entropy) as application:
-                yield application
-        finally:
-            await metadata.close()
-
-
-@asynccontextmanager
-async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
-    application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(_node_access(settings)))
-    if settings.database_url is None:  # the data folder is locked: whoever held a lease is gone
-        await application.rebalancer.leases.forget_others()
-    background = background_of(application)
-    try:
-        background.start()
-        yield application
-    finally:
-        application.feed.close()
-        await background.stop()
-        with suppress(MetadataUnavailable):  # leases end by themselves
-            await application.rebalancer.leases.leave()
-        await application.store.close()
-        await application.fleet.close()
-
-
-def background_of(application: Application) -> Background:
-    """Return what an application does by itself, not begun."""
-    settings = application.settings
-    chores = [
-        Chore("probing servers", settings.probe_seconds, application.monitor.probe_all),
-        Chore("watching the clock", CLOCK_SECONDS, application.clock_guard.tick),
-    ]
-    if settings.background:
-        chores += [
-            Chore("keeping leases", RENEW_SECONDS, application.rebalancer.leases.renew),
-            Chore("removing emptied servers", REMOVAL_SECONDS, application.removals.step),
-            Chore("evicting silent servers", EVICTION_SECONDS, application.evictor.step),
-            Chore("sampling how full servers are", settings.usage_sample_seconds, application.capacity.sample),
-            Chore("ending uploads", settings.expiry_seconds, application.expire),
-            Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
-            Chore("emptying the quarantine", FORGET_SECONDS, application.quarantine.expire),
-        ]
-    return Background(chores, rebalancer=application.rebalancer if settings.background else None)
-
-
 async def assemble(
     settings: Settings, metadata: Metadata, *, entropy: Entropy, drivers: Drivers = DRIVERS
 ) -> Application:
@@ -226,7 +131,7 @@ async def assemble(
     async with metadata.snapshot() as view:
         await fleet.refresh(await view.servers.list())
     store = _chunk_store(settings, metadata, topology, fleet, attention, entropy)
-    places = Places(drivers if settings.memory else _durable(drivers), fleet)
+    places = Places(drivers if settings.memory else durable(drivers), fleet)
     changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
     monitor = Monitor(metadata, topology, fleet, attention, follow=changes.follow, misses_max=settings.probe_misses)
     await _first_probe(monitor)
@@ -306,18 +211,6 @@ def _evictor(
     return Evictor(metadata, fleet, changes, guard, mode=settings.evict, after_seconds=settings.evict_after_seconds)
 
 
-def _durable(drivers: Drivers) -> Drivers:
-    """Refuse places that forget: what a cluster on disks acknowledges must be on disks."""
-
-    def connect(url: str, name: str, capacity_bytes: int | None) -> StorageServer:
-        driver = drivers.connect(url, name, capacity_bytes)
-        if isinstance(driver, MemoryServer):
-            raise InvalidServerUrl("memory: forgets all in the end; it is for `reelstore serve --memory`", field="url")
-        return driver
-
-    return replace(drivers, connect=connect)
-
-
 async def _found(
     settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, drivers: Drivers, entropy: Entropy
 ) -> None:
@@ -341,15 +234,6 @@ async def _found(
             await begun.driver.close()
 
 
-def _node_access(settings: Settings) -> NodeAccess | None:
-    return access_for_gateway(
-        given=settings.node_secret.get_secret_value() if settings.node_secret else None,
-        file=settings.node_secret_file,
-        own_file=None if settings.memory else settings.data / NODE_SECRET,
-        ca_file=settings.node_ca_file,
-    )
-
-
 def _limits(settings: Settings) -> ChunkStoreLimits:
     return ChunkStoreLimits(
         write_memory_bytes=settings.write_memory_bytes,
@@ -359,42 +243,3 @@ def _limits(settings: Settings) -> ChunkStoreLimits:
         put_timeout_seconds=settings.put_timeout_seconds,
         get_timeout_seconds=settings.get_timeout_seconds,
     )
-
-
-async def _open_metadata(settings: Settings) -> Metadata:
-    if settings.memory:
-        return InMemoryMetadata()
-    url = settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
-    return await SqlMetadata.open(url)
-
-
-@contextmanager
-def _sole_owner(settings: Settings) -> Iterator[None]:
-    """Make the data folder and hold it for this process.
-
-    Raises:
-        ConfigurationError: it cannot be made, or another process holds it.
-    """
-    if settings.memory:
-        yield
-        return
-    folder = settings.data
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(f"the data folder {folder} cannot be used: {error.strerror}") from None
-    try:
-        _lock(lock, folder)
-        yield
-    finally:
-        os.close(lock)
-
-
-def _lock(lock: int, folder: Path) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise ConfigurationError(f"the data folder {folder} is in use by another process") from None
-    except OSError as error:
-        raise ConfigurationError(f"the data folder {folder} cannot be locked: {error.strerror}") from None
