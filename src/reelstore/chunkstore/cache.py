@@ -30,7 +30,7 @@ class ChunkCache:
     async def get(self, chunk: Chunk) -> ByteString:
         """Return a chunk's verified bytes; errors as of the fetch. Who stops waiting leaves the fetch to the others."""
         key = (chunk.policy, chunk.digest)
-        kept = self._kept.get(key)
+        kept = self.kept(chunk)
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
@@ -40,6 +40,10 @@ class ChunkCache:
             task.add_done_callback(_note_end)
             self._running[chunk.id] = task
         return await asyncio.shield(task)
+
+    def kept(self, chunk: Chunk) -> ByteString | None:
+        """Return a chunk's verified bytes if they are here."""
+        return self._kept.get((chunk.policy, chunk.digest))
 
     async def _run(self, key: Key, chunk: Chunk) -> ByteString:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,11 +18,13 @@ from reelstore.chunkstore.reading import RangeReader, ReadingTools
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.chunkstore.writing import FileWriter, WritingTools
 from reelstore.domain.chunk import Chunk, ShardName
-from reelstore.domain.errors import ShardCorrupt
+from reelstore.domain.errors import ChunkLost, ShardCorrupt
 from reelstore.domain.ids import Entropy
 from reelstore.domain.policy import Policy
 from reelstore.repositories.interface import Metadata
 from reelstore.storage.interface import ByteString, StorageServer, Verifying
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,19 @@ class ChunkStore:
         return await RangeReader.open(self._reading, file_id, start, stop)
 
     async def fetch(self, chunk: Chunk) -> ByteString:
-        """Return a chunk's verified bytes from the servers, past the cache; see `Fetcher.fetch`."""
-        return await self._fetcher.fetch(chunk)
+        """Return a chunk's verified bytes from the servers; see `Fetcher.fetch`.
+
+        The cache is not asked, for it says nothing of the servers; but what none of them has any more and was read
+        lately is not lost.
+        """
+        try:
+            return await self._fetcher.fetch(chunk)
+        except ChunkLost:
+            kept = self._cache.kept(chunk)
+            if kept is None:
+                raise
+            log.warning("chunk %s was on no server any more, and is made again from the cache", chunk.digest.hex())
+            return kept
 
     async def is_good_shard(self, driver: StorageServer, name: ShardName) -> bool:
         """Read a shard on its server and say whether it is what its name promises.

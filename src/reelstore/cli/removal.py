@@ -82,7 +82,7 @@ def _force(client: Client, name: str, accept_loss: str | None, *, accept_warning
     try:
         removed = client.force_out_server(name, accept_loss=accept_loss, accept_warnings=accept_warnings)
     except Problem as problem:
-        raise _refused(problem, name) from problem
+        raise _refused(client, problem, name) from problem
     if json:
         output.document(removed.document)
         return
@@ -94,13 +94,15 @@ def _force(client: Client, name: str, accept_loss: str | None, *, accept_warning
     output.say("the others make again what it had; 'reelstore rebalance status --watch' follows that")
 
 
-def _refused(problem: Problem, name: str) -> Exception:
+def _refused(client: Client, problem: Problem, name: str) -> Exception:
     """Return what to end the command with: for a loss that must be accepted, after the list of the videos."""
     if problem.slug == "removal-unsafe":
         _show_videos([(str(video.get("id")), str(video.get("name"))) for video in problem.data.get("videos", ())])
         reasons = "; ".join(map(str, problem.data.get("reasons", ())))
+        drained = client.server(name).state == "draining"
+        stays = f". It is drained, and takes nothing new until 'reelstore server activate {name}'" if drained else ""
         return CommandFailed(
-            f"not removed: {reasons}. Bring {name} back, or add --accept-loss {name} to take it out all the same"
+            f"not removed: {reasons}. Bring {name} back, or add --accept-loss {name} to take it out all the same{stays}"
         )
     if problem.slug == "warnings-not-accepted":
         return CommandFailed(f"not removed: {problem.detail}; add --accept-warnings to do it in spite of that")

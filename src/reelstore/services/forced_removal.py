@@ -10,7 +10,7 @@ worker deletes a copy only after every server of the newest row was found to hav
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet
 from reelstore.domain.change import ChangeAction, ServerChange
@@ -65,7 +65,7 @@ class ForcedRemoval:
 
         Raises:
             RemovalUnsafe: it may hold a last shard, and that was not accepted. Nothing has changed, or, when that came
-                up only at the second look, the server is drained.
+                up only at the second look, the server is drained; the message says which.
             WarningsNotAccepted: the ring without it has warnings that must be accepted.
             Conflict: it answers: it can be drained; or it was changed meanwhile.
             ServerNotFound, InvalidInput: a retry does not help.
@@ -80,7 +80,7 @@ class ForcedRemoval:
             reason = f"take out server {name}, which does not answer"
             await self._changes.change([drain], accept_warnings=accept_warnings, reason=reason)
         risk = await self._risks.of(server)
-        _check(server, risk, accepted=accept_loss is not None)
+        _check(replace(server, state=ServerState.DRAINING), risk, accepted=accept_loss is not None)
         await self._silent(name)
         await self._write(name, risk)
         await self._changes.follow()
@@ -110,7 +110,7 @@ class ForcedRemoval:
             server = found_server(await uow.servers.get(name), name)
             if epoch != risk.epoch or server.state is not ServerState.DRAINING:
                 raise Conflict(f"the ring changed while it was looked for what only server {name} may hold; try again")
-            lost = f"; {risk.chunks:,} chunks may be lost with it" if risk.chunks else ""
+            lost = f"; {_of(risk.chunks)} may be lost with it" if risk.chunks else ""
             data: dict[str, object] = {
                 "forced": True,
                 "chunks_at_risk": risk.chunks,
@@ -130,12 +130,17 @@ def _check(server: Server, risk: Risk, *, accepted: bool) -> None:
         f"chunks that the servers which answer have too few good shards of: {total}",
         *(f"server {name} does not answer either: what it holds counts as not there" for name in sorted(risk.silent)),
     ]
+    drained = "" if server.state is ServerState.ACTIVE else "; it is drained, and takes nothing new until activated"
     raise RemovalUnsafe(
-        f"server {server.name} may hold the last shards of {risk.chunks:,} chunks: bring it back, or accept the loss "
-        f"by repeating its name ({_of_videos(risk)})",
+        f"server {server.name} may hold the last shards of {_of(risk.chunks)}: bring it back, or accept the loss "
+        f"by repeating its name ({_of_videos(risk)}){drained}",
         reasons=tuple(reasons),
         videos=tuple(_named(video) for video in risk.videos),
     )
+
+
+def _of(chunks: int) -> str:
+    return "1 chunk" if chunks == 1 else f"{chunks:,} chunks"
 
 
 def _of_videos(risk: Risk) -> str:

@@ -238,15 +238,25 @@ class Reconciler:
             self._bad -= outcome.proved
 
     def _note_lost(self, findings: Findings, where: Slice, outcome: Outcome) -> None:
-        """Keep the list of chunks that are nowhere: they leave the set that *synced* waits for, and stay an alert."""
-        ring = findings.topology.ring(where.policy)
-        present = {shard.chunk.id for shard in findings.expected}
+        """Keep the list of chunks that are nowhere: they leave the set that *synced* waits for, and stay an alert.
+
+        A chunk leaves the list when it is purged, or when enough of its shards were seen to be good. That some server
+        does not answer now, so that nothing can be said of the chunk, is no reason.
+        """
+        topology = findings.topology
+        ring, needed = topology.ring(where.policy), topology.redundancy(where.policy).needed
+        good: defaultdict[str, set[int]] = defaultdict(set)
+        for shard in findings.expected:
+            if shard.chunk.id in self.lost and shard.name not in self._bad:
+                good[shard.chunk.id].add(shard.seat.slot)
         for chunk in list(self.lost.values()):
-            partition = ring.partition_of(chunk.digest)
-            if chunk.policy == where.policy and partition in findings.states and chunk.id not in outcome.lost:
+            if chunk.policy != where.policy or ring.partition_of(chunk.digest) not in findings.states:
+                continue
+            if chunk.id not in findings.live:
                 del self.lost[chunk.id]
-                if chunk.id in present and partition not in outcome.blocked:
-                    outcome.found_again.append(chunk)
+            elif len(good[chunk.id]) >= needed:
+                del self.lost[chunk.id]
+                outcome.found_again.append(chunk)
         outcome.newly_lost = [chunk for chunk in outcome.lost.values() if chunk.id not in self.lost]
         self.lost.update(outcome.lost)
 

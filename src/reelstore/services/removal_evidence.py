@@ -117,6 +117,8 @@ async def contents(member: FleetMember, policies: Iterable[str], *, shards_max: 
 class Risk:
     """What may be lost with a server: confirmed chunks of which the others that answer have too few good shards.
 
+    Chunks that were found on no server when all of them answered are lost already, and not counted.
+
     Args:
         epoch: of the ring at which it was looked.
         chunks: how many.
@@ -198,7 +200,7 @@ class RiskSurvey:
         )
         if not suspects:
             return ()
-        known = {chunk.id for chunk in suspects}
+        known = {chunk.id for chunk in suspects}.difference(self._attention.lost)
         return await self._look(topology, where, server, risk, wanted=lambda chunk: chunk.id in known)
 
     async def _look(

@@ -59,6 +59,7 @@ class Findings:
         topology: the rings it compared with.
         states: of each partition, read before the listing (rule 7).
         unreachable: numbers and names of servers that did not list.
+        live: ids of every live chunk.
         expected: every shard of every live chunk on the servers that listed.
         unprovable: partitions of whose row a server did not list, with that server's name.
         garbage: by server, listed names whose chunk has no row.
@@ -68,6 +69,7 @@ class Findings:
     topology: Topology
     states: Mapping[int, PartitionState]
     unreachable: Mapping[int, str]
+    live: set[str] = field(default_factory=set)
     expected: list[Expected] = field(default_factory=list)
     unprovable: dict[int, str] = field(default_factory=dict)
     garbage: defaultdict[int, list[ShardEntry]] = field(default_factory=lambda: defaultdict(list))
@@ -139,6 +141,7 @@ def _compare(findings: Findings, where: Slice, chunks: Sequence[Chunk], listed: 
                 findings.unprovable[partition] = findings.unreachable.get(seat.server, f"server number {seat.server}")
     for chunk in chunks:
         if chunk.state is ChunkState.LIVE:
+            findings.live.add(chunk.id)
             _expect(findings, ring, chunk, listed)
     promised = {(shard.seat.server, shard.name) for shard in findings.expected}
     rows = {chunk.id: chunk for chunk in chunks}

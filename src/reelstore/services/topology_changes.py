@@ -227,7 +227,9 @@ class TopologyChanges:
     async def _carry_out(self, order: _Order) -> Plan:
         """Claim the places of new servers, begin the epoch, and let this process follow; one change after the other."""
         async with self._changing:
-            async with self._metadata.snapshot() as view:  # nothing is claimed twice
+            async with self._metadata.snapshot() as view:  # nothing is claimed twice, or for what is refused
+                if order.agreed is not None:
+                    await _check_base_epoch(view, order.agreed)
                 check_are_new(await view.servers.list(), order.intent.changes)
             async with self._places.claimed(order.intent.changes) as claimed:
                 applied, servers = await self._begin(order, claimed)

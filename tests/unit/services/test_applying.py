@@ -138,6 +138,14 @@ async def test_a_plan_is_applied_once(cluster: Cluster) -> None:
     assert cluster.app.topology.present.epoch == 2
 
 
+async def test_of_two_who_apply_a_plan_at_once_one_is_told_that_it_was_applied(cluster: Cluster) -> None:
+    plan = await cluster.app.changes.plan([added()])
+    results = await asyncio.gather(*(cluster.app.changes.apply(plan.id) for _ in range(2)), return_exceptions=True)
+    (refused,) = [result for result in results if isinstance(result, BaseException)]
+    assert isinstance(refused, StalePlan)
+    assert "applied already" in str(refused)
+
+
 async def test_of_two_plans_of_one_epoch_only_one_is_applied_however_close_they_are(cluster: Cluster) -> None:
     plans = [await cluster.app.changes.plan([added(f"more{index}")]) for index in range(3)]
     results = await asyncio.gather(*(cluster.app.changes.apply(plan.id) for plan in plans), return_exceptions=True)

@@ -171,6 +171,37 @@ async def test_a_server_that_answers_again_between_the_looks_stays() -> None:
         await cluster.assert_whole()
 
 
+async def test_a_refusal_at_the_second_look_says_that_the_server_is_drained_by_now() -> None:
+    async with memory_cluster(metadata=HookedMetadata) as cluster:
+        await kept(cluster)
+        await down(cluster, "disk3")
+
+        async def another_fails() -> None:
+            cluster.server("disk2").down = True
+
+        assert isinstance(cluster.metadata, HookedMetadata)
+        cluster.metadata.before_unit(another_fails)
+        with pytest.raises(RemovalUnsafe, match="it is drained, and takes nothing new") as caught:
+            await cluster.app.forced_removal.remove("disk3")
+        assert any("disk2 does not answer either" in reason for reason in caught.value.reasons)
+        assert (await registered(cluster, "disk3")).state is ServerState.DRAINING
+
+
+async def test_what_was_lost_before_is_not_lost_with_it() -> None:
+    async with memory_cluster(servers=3) as cluster:
+        await kept(cluster, chunks=60)
+        for chunk in (await cluster.chunks())[::10]:
+            for name, shard in await cluster.row(chunk):
+                await cluster.server(name).inner.delete(shard)
+        await cluster.settle()
+        assert len(cluster.app.attention.lost) == 6
+        await down(cluster, "disk3")
+        forced = await cluster.app.forced_removal.remove("disk3")
+        assert (forced.risk.chunks, forced.risk.size_bytes) == (0, 0)
+        await cluster.settle()
+        assert len(cluster.app.attention.lost) == 6
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     lost=st.sets(st.tuples(st.sampled_from(["disk2", "disk3", "disk4"]), st.integers(0, 30))),

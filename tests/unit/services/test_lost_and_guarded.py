@@ -11,7 +11,7 @@ from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.interface import NewChunk, UnitOfWork
 from reelstore.services.attention import Need
 from reelstore.services.rebalance import Verify
-from tests.cluster import CHUNK, POLICY, Cluster, content, until
+from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster, until
 from tests.unit.services.scenes import EVERYTHING, kept, reconciler
 
 # ---------------------------------------------------------------------- lost
@@ -36,6 +36,56 @@ async def test_a_lost_chunk_is_told_of_and_found_again(cluster: Cluster) -> None
     await cluster.settle()
     await cluster.assert_whole()
     assert await cluster.read(video_id) == data
+
+
+async def test_a_lost_chunk_stays_an_alert_while_a_server_is_silent_and_the_ring_changes() -> None:
+    async with memory_cluster(servers=4) as cluster:
+        video_id, data = await kept(cluster)
+        (chunk, *_) = await cluster.chunks()
+        row = await cluster.row(chunk)
+        good = await cluster.server(row[0][0]).inner.get(row[0][1])
+        for name, shard in row:
+            await cluster.server(name).inner.delete(shard)
+        await cluster.settle()
+        for name, _ in row:
+            cluster.server(name).down = True
+            await cluster.probe()
+            await cluster.settle()
+            assert set(reconciler(cluster).lost) == {chunk.id}
+        await cluster.add_server("disk5")
+        await cluster.settle()
+        assert set(reconciler(cluster).lost) == {chunk.id}
+        assert (await cluster.app.health.status()).health == "critical"
+        for name, _ in row:
+            cluster.server(name).down = False
+        await cluster.server(row[0][0]).inner.put(row[0][1], good)
+        await cluster.probe()
+        await cluster.settle()
+        assert reconciler(cluster).lost == {}
+        assert await cluster.read(video_id) == data
+
+
+async def test_a_lost_chunk_that_nobody_needs_any_more_is_no_alert(cluster: Cluster) -> None:
+    video_id, _ = await kept(cluster)
+    (chunk, *_) = await cluster.chunks()
+    for name, shard in await cluster.row(chunk):
+        await cluster.server(name).inner.delete(shard)
+    await cluster.settle()
+    assert set(reconciler(cluster).lost) == {chunk.id}
+    await cluster.app.videos.purge(video_id, expected_version=None)
+    await cluster.settle()
+    assert reconciler(cluster).lost == {}
+
+
+async def test_what_is_on_no_server_and_was_read_lately_is_made_again(cluster: Cluster) -> None:
+    video_id, data = await kept(cluster)
+    assert await cluster.read(video_id) == data
+    for chunk in await cluster.chunks():
+        for name, shard in await cluster.row(chunk):
+            await cluster.server(name).inner.delete(shard)
+    await cluster.settle()
+    assert reconciler(cluster).lost == {}
+    await cluster.assert_whole()
 
 
 async def test_a_lost_chunk_does_not_keep_the_others_from_being_settled(cluster: Cluster) -> None:
