@@ -77,8 +77,10 @@ LEAVING = (
         f"{REMOVALS}::test_what_was_confirmed_on_a_dying_server_after_the_first_look_is_seen_by_the_second",
         (
             FORCED_REMOVAL,
-            "        risk = await self._risks.of(server)\n        _check(replace(server, state=ServerState.DRAINING), risk,"
-            " accepted=accept_loss is not None)\n",
+            (
+                "        risk = await self._risks.of(server)\n"
+                "        _check(replace(server, state=ServerState.DRAINING), risk, accepted=accept_loss is not None)\n"
+            ),
             "        risk = Risk(self._changes._topology.present.epoch)\n",
         ),
     ),

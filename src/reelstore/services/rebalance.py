@@ -112,10 +112,12 @@ class Reconciler:
         topology = self._topology.present
         start, stop = where.digests(topology)
         async with self._metadata.unit_of_work(frees=True) as uow:
+            is_newest = await uow.rings.head(lock=True) == topology.epoch
             dropped = await uow.chunks.delete_unreferenced(where.policy, start, stop)
             if dropped:
-                ring = topology.ring(where.policy)
-                await uow.partitions.raise_versions(where.policy, [ring.partition_of(c.digest) for c in dropped])
+                if is_newest:  # else partitions may be numbered otherwise, and are all looked at under the newer ring
+                    ring = topology.ring(where.policy)
+                    await uow.partitions.raise_versions(where.policy, [ring.partition_of(c.digest) for c in dropped])
                 size_bytes = sum(chunk.size_bytes for chunk in dropped)
                 await uow.counters.add(
                     {Counter.CHUNKS_COLLECTED: len(dropped), Counter.CHUNKS_COLLECTED_BYTES: size_bytes}
@@ -126,6 +128,7 @@ class Reconciler:
 
     async def _settle(self, findings: Findings, where: Slice, verify: Verify, outcome: Outcome) -> None:
         outcome.blocked.update((p, f"unreachable: {server}") for p, server in findings.unprovable.items())
+        self._verified.follow(where.policy, findings.topology.ring(where.policy).partitions)
         cases = self._cases(findings, where, verify)
         for case in cases:
             for shard in case.suspect:
@@ -209,9 +212,16 @@ class Reconciler:
             return
         outcome.defects |= defects
         async with self._metadata.unit_of_work() as uow:
-            await uow.partitions.raise_versions(where.policy, sorted(defects))
-            await uow.commit()
-        self._attention.add(where.policy, defects, Need())
+            is_newest = await uow.rings.head(lock=True) == findings.topology.epoch
+            if is_newest:
+                await uow.partitions.raise_versions(where.policy, sorted(defects))
+                await uow.commit()
+        if is_newest:
+            self._attention.add(where.policy, defects, Need())
+        else:  # the partitions may be numbered otherwise by now
+            ring = (await self._topology.refresh()).ring(where.policy)
+            renumbered = {ring.partition_of(shard.chunk.digest) for shard in faults if shard.partition in defects}
+            self._attention.add(where.policy, renumbered, Need(unsettled=True))
 
     def _note_lacking(self, findings: Findings, where: Slice, cases: list[Case]) -> None:
         """Have progress know what is really lacking, in the place of what the rings let expect."""
@@ -317,13 +327,14 @@ class Reconciler:
             return
         async with self._progress.recording:
             async with self._metadata.unit_of_work(frees=outcome.freed_bytes > 0) as uow:
+                is_newest = await uow.rings.head(lock=True) == findings.topology.epoch  # or they are numbered anew
                 now = await uow.now()
                 await uow.counters.add(outcome.counts)
                 for event in outcome.events(now, {m.server.number: m.server.name for m in self._fleet}):
                     await uow.events.add(event)
-                if scrubbed:
+                if scrubbed and is_newest:
                     await uow.partitions.set_scrubbed(where.policy, scrubbed, at=now)
-                if unscrubbed:
+                if unscrubbed and is_newest:
                     await uow.partitions.set_scrubbed(where.policy, unscrubbed, at=None)
                 await uow.commit()
             self._progress.recorded(outcome.moved_bytes)

@@ -151,6 +151,8 @@ class Rebalancer:
             if held:
                 if need.unsettled:
                     async with self.metadata.unit_of_work() as uow:
+                        if await uow.rings.head(lock=True) != self.topology.present.epoch:
+                            return False  # the partitions may be numbered otherwise; whoever goes on follows first
                         await uow.partitions.raise_versions(where.policy, range(where.start, where.stop))
                         await uow.commit()
                 verify = Verify.ALL if need.verify else Verify.CHANGED

@@ -21,6 +21,13 @@ class VerifiedThrough:
 
     def __init__(self) -> None:
         self._through: dict[tuple[str, int, int], int] = {}
+        self._partitions: dict[str, int] = {}
+
+    def follow(self, policy: str, partitions: int) -> None:
+        """Forget what is known of a policy's partitions when there are more of them: they are numbered anew."""
+        if self._partitions.setdefault(policy, partitions) != partitions:
+            self._partitions[policy] = partitions
+            self._through = {key: through for key, through in self._through.items() if key[0] != policy}
 
     def is_due(self, state: PartitionState, server: int, entry: ShardEntry) -> bool:
         """Return whether a shard was touched since it was last verified."""

@@ -7,11 +7,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from reelstore.domain.change import ChangeAction, ServerChange
+from reelstore.domain.chunk import Chunk, ChunkState, ShardName
 from reelstore.placement import builder
+from reelstore.placement.ring import Seat
+from reelstore.repositories.interface import PartitionState
 from reelstore.services.attention import Attention, Need
 from reelstore.services.epochs import begin_epochs, present_layout, split_layout
 from reelstore.services.locations import holds
+from reelstore.services.rebalance import Verify
+from reelstore.services.survey import Expected
+from reelstore.services.verified import VerifiedThrough
+from reelstore.storage.interface import ShardEntry
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
+from tests.protocol.world import HookedMetadata
+from tests.unit.services.scenes import EVERYTHING, kept, reconciler, shard_on
 
 ADDED = ServerChange(ChangeAction.ADD, "disk4", url="memory:")
 
@@ -148,3 +157,52 @@ async def test_a_change_splits_first_when_there_are_too_few_partitions_for_its_s
 async def test_a_ring_that_was_begun_with_few_partitions_keeps_them(cluster: Cluster) -> None:
     await cluster.app.changes.change([ADDED])
     assert cluster.app.topology.present.ring(POLICY).partition_bits == 4
+
+
+async def test_what_was_scrubbed_by_numbers_from_before_a_split_does_not_count_as_scrubbed() -> None:
+    async with memory_cluster(metadata=HookedMetadata) as cluster:
+        await kept(cluster)
+        async with cluster.metadata.unit_of_work() as uow:
+            await uow.partitions.set_scrubbed(POLICY, range(16), at=None)
+            await uow.commit()
+
+        async def split_meanwhile() -> None:
+            await cluster.app.changes.split()
+
+        assert isinstance(cluster.metadata, HookedMetadata)
+        cluster.metadata.before_unit(split_meanwhile)
+        await reconciler(cluster).reconcile(EVERYTHING, verify=Verify.ALL)
+        async with cluster.metadata.snapshot() as view:
+            states = await view.partitions.list(POLICY)
+        assert len(states) == 32
+        assert not any(state.scrubbed_at for state in states)
+
+
+async def test_a_shard_found_corrupt_by_numbers_from_before_a_split_is_mended_all_the_same() -> None:
+    async with memory_cluster(metadata=HookedMetadata) as cluster:
+        video_id, data = await kept(cluster)
+        await cluster.server("disk1").flip(await shard_on(cluster, "disk1"))
+
+        async def split_meanwhile() -> None:
+            await cluster.app.changes.split()
+
+        assert isinstance(cluster.metadata, HookedMetadata)
+        cluster.metadata.before_unit(split_meanwhile)
+        await reconciler(cluster).reconcile(EVERYTHING, verify=Verify.ALL)
+        await cluster.settle()
+        await cluster.assert_whole()
+        assert await cluster.read(video_id) == data
+
+
+def test_what_was_verified_is_forgotten_when_partitions_are_numbered_anew() -> None:
+    chunk = Chunk("1" * 24, POLICY, bytes(32), 7, ChunkState.LIVE)
+    shard = Expected(chunk, Seat(0, 1, 5), 3, ShardEntry(ShardName(POLICY, bytes(32), chunk.id, 0, 5), 7, changed_ns=9))
+    state, verified = PartitionState(POLICY, 3, 0, 1, 0), VerifiedThrough()
+    verified.follow(POLICY, 16)
+    assert shard.entry is not None
+    assert verified.is_due(state, 1, shard.entry)
+    verified.note(POLICY, [shard], but=())
+    verified.follow(POLICY, 16)
+    assert not verified.is_due(state, 1, shard.entry)
+    verified.follow(POLICY, 32)
+    assert verified.is_due(state, 1, shard.entry)
