@@ -42,6 +42,8 @@ FAIR_STEPS = 10
 BLOCKED_RETRY_SECONDS = 5.0
 SURVEY_DUTY = 20
 """A survey pass is begun at most every so many times as long as the last one took."""
+COLLECT_SECONDS = 3600.0
+"""How often a survey pass drops rows without references too: what a process that died in between could not note."""
 SCRUB_LOOK_SECONDS = 60.0
 """How often to look for partitions that are due, once there were none."""
 REASONS_MAX = 20
@@ -103,6 +105,7 @@ class Rebalancer:
     _pass: _Pass | None = None
     _next_pass_at: float = 0.0
     _passes: int = 0
+    _collect_at: float = float("-inf")
     _scrub_at: float = 0.0
     _choosing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -228,7 +231,10 @@ class Rebalancer:
             if self._pass is None or self._pass.partitions != partitions:  # after a split, they are numbered anew
                 if began < self._next_pass_at:
                     return False
-                self._pass = _Pass(deque(await self._all_slices()), self._passes == 0, partitions)
+                collect = began >= self._collect_at
+                if collect:
+                    self._collect_at = began + COLLECT_SECONDS
+                self._pass = _Pass(deque(await self._all_slices()), collect, partitions)
             surveyed = await self._survey_one(self._pass)
             if not self._pass.waiting:
                 rest = max(self.schedule.survey_seconds, self._pass.worked_seconds * (SURVEY_DUTY - 1))

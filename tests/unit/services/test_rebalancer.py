@@ -12,7 +12,7 @@ from reelstore.services.attention import Attention, Need
 from reelstore.services.ordering import slices as slices_of
 from reelstore.services.rebalance import Verify
 from reelstore.services.rebalance_status import RebalanceStatus
-from reelstore.services.rebalancer import BLOCKED_RETRY_SECONDS
+from reelstore.services.rebalancer import BLOCKED_RETRY_SECONDS, COLLECT_SECONDS
 from reelstore.services.survey import Slice
 from tests.cluster import CHUNK, POLICY, Cluster, content, disk_cluster, memory_cluster
 
@@ -95,6 +95,18 @@ async def test_a_settled_cluster_rests_until_the_next_survey_is_due(cluster: Clu
     cluster.clock.advance(2)
     assert await cluster.app.rebalancer.step()
     assert [verify for _, verify, _ in seen] == [Verify.CHANGED]
+
+
+async def test_what_another_process_left_when_it_died_is_collected_in_time(cluster: Cluster) -> None:
+    await cluster.store(content(3 * CHUNK))
+    await cluster.settle()
+    seen = watch(cluster)
+    for _ in range(4):
+        cluster.clock.advance(COLLECT_SECONDS / 2)
+        while await cluster.app.rebalancer.step():
+            pass
+    collected = [collect for _, verify, collect in seen if verify is Verify.CHANGED]
+    assert collected in ([True, False, True, False], [False, True, False, True])
 
 
 async def test_a_slow_survey_is_not_begun_again_at_once(cluster: Cluster) -> None:
