@@ -62,7 +62,7 @@ class Settings(BaseSettings):
         int, Field(ge=1, le=COPIES_MAX, description="Copies that the default policy of a new cluster keeps.")
     ] = 2
     first_servers: Annotated[
-        int, Field(ge=1, le=64, description="Directory servers that a new cluster begins with, in the data folder.")
+        int, Field(ge=0, le=64, description="Directory servers of a new cluster, in its data folder; 0: none yet.")
     ] = 3
     chunk_size_bytes: Annotated[
         int,

@@ -15,8 +15,10 @@ from reelstore.bootstrap import DATABASE_FILE, Application, assembly, running
 from reelstore.chunkstore.body import PiecedBody
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
+from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.errors import (
     ConfigurationError,
+    InsufficientServers,
     InvalidServerUrl,
     MetadataUnavailable,
     ReelstoreError,
@@ -268,3 +270,16 @@ async def test_a_cluster_on_disk_is_opened_by_the_real_root(tmp_path: Path) -> N
         video = await cluster.store(data)
     async with running(settings_of(tmp_path), entropy=seeded(9)) as application:
         assert await read(application, video.id) == data
+
+
+async def test_a_cluster_that_begins_without_servers_stores_once_there_are_enough(tmp_path: Path) -> None:
+    async with running(settings_of(tmp_path / "data", first_servers=0)) as application:
+        assert (await application.ready())[0] is False
+        with pytest.raises(InsufficientServers, match="too few servers"):
+            await application.videos.store(StoreRequest("early.mp4"), PiecedBody(pieces(b"early")))
+        for name in ("a", "b"):
+            url = (tmp_path / name).as_uri()
+            await application.changes.change([ServerChange(ChangeAction.ADD, name, url=url)], accept_warnings=True)
+        assert (await application.ready())[0] is True
+        stored = await application.videos.store(StoreRequest("late.mp4"), PiecedBody(pieces(b"late")))
+        assert stored.video.size_bytes == 4

@@ -101,7 +101,7 @@ def test_a_list_of_hosts_is_read_from_the_file_and_from_a_flag(file: Path) -> No
 BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("port", [0, 65535], [-1, 65536, "x", 1.5]),
     ("copies", [1, 9], [0, 10]),
-    ("first_servers", [1, 64], [0, 65]),
+    ("first_servers", [0, 64], [-1, 65]),
     ("chunk_size_bytes", [4096, 64 * MIB], [4095, 64 * MIB + 1]),
     ("partition_bits", [2, 16], [1, 17]),
     ("write_memory_bytes", [64 * MIB], [64 * MIB - 1]),
