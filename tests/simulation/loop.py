@@ -193,20 +193,30 @@ def simulate(seed: int | str, main: Callable[[VirtualLoop], Coroutine[Any, Any, 
 
 def _close(loop: VirtualLoop) -> None:
     """End what was left hanging, in silence: nobody is there any more to whom it would matter."""
-    tasks = [*loop.buried, *_tasks_of(loop)]
     loop.set_exception_handler(lambda _loop, _context: None)
     logging.disable()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for task in tasks:
-            _end(task)
-        loop._ready.clear()
-        loop._timers.clear()
-        loop.close()
-        loop.buried.clear()
-        del tasks
-        gc.collect(0)  # coroutines that were begun in a `finally` above: later, they would complain in another test
+        asyncio._set_running_loop(loop)  # tasks begun in a `finally` are its own: asyncio's default loop keeps them
+        try:
+            _end_all(loop)
+            loop._ready.clear()
+            loop._timers.clear()
+            gc.collect(0)  # what is left of them: later, it would complain in another test
+        finally:
+            asyncio._set_running_loop(None)
+            loop._ready.clear()
+            loop.close()
     logging.disable(logging.NOTSET)
+
+
+def _end_all(loop: VirtualLoop) -> None:
+    ended: set[SimulatedTask] = set()
+    while left := [task for task in (*loop.buried, *_tasks_of(loop)) if task not in ended]:
+        for task in left:
+            _end(task)
+        ended.update(left)  # what they began in their `finally`s is next
+    loop.buried.clear()
 
 
 def _end(task: SimulatedTask) -> None:
