@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_a_node_that_is_killed_while_it_takes_shards_keeps_no_torn_one(
         nodes[turn % 3].start()
     for node in nodes:
         for shard in node.files("*/*/[0-9a-f]*"):
-            assert shard.stat().st_size == CHUNK
+            with suppress(FileNotFoundError):  # one that a stand-in kept, and that was freed since
+                assert shard.stat().st_size == CHUNK
     gateway.assert_all_whole()
     gateway.assert_all_identical()
 
