@@ -36,10 +36,11 @@ class TestTheNetwork:
         with socket.create_server(("127.0.0.1", 0)) as listening:
             port = listening.getsockname()[1]
         absent = NodeServer("a", NodeConnection("a", f"http://127.0.0.1:{port}", ACCESS))
+        absent._cluster = MARKER.cluster
         said = []
         for _ in range(4):
             with pytest.raises(ServerUnavailable) as error:
-                await absent.attach(MARKER, claim=True)
+                await absent.get(shard())
             said.append(str(error.value))
         assert "Connection refused; is the node running" in said[0]
         assert "not asked for another" in said[-1]
@@ -76,6 +77,23 @@ class TestTheNetwork:
         connection._base = nodes.start(tmp_path / "place").url
         assert await server.get(shard(b"x")) == b"x"
         assert await server.check() == MARKER
+        await server.close()
+
+    async def test_a_node_that_is_back_is_asked_again_from_the_next_probe_on(
+        self, node: LiveNode, nodes: LiveNodes, tmp_path: Path
+    ) -> None:
+        connection = NodeConnection("a", node.url, ACCESS)
+        server = NodeServer("a", connection)
+        await server.attach(MARKER, claim=True)
+        node.stop()
+        for _ in range(12):
+            with pytest.raises(ServerUnavailable):
+                await server.put(shard(), b"x")
+        connection._base = nodes.start(tmp_path / "place").url
+        with pytest.raises(ServerUnavailable, match="not asked for another"):
+            await server.put(shard(), b"x")
+        assert await server.check() == MARKER
+        await server.put(shard(), b"x")
         await server.close()
 
     async def test_a_folder_that_is_replaced_is_refused_and_a_new_disk_can_be_claimed_for_another_server(

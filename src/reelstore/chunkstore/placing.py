@@ -110,7 +110,10 @@ class Placer:
         chunk = attempt.chunk
         for number in attempt.handoffs:
             member = self._fleet.get(number)
-            if member is None or not member.is_up or not member.takes_writes:
+            if member is None or not member.takes_writes:
+                continue
+            if not member.is_up:
+                attempt.failures.append(f"{member.server.name}: {member.problem}")
                 continue
             name = ShardName(chunk.policy, chunk.digest, chunk.id, slot, random_tenure(self._entropy))
             if await self._keep(attempt, member, name, look=False):
