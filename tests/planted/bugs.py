@@ -12,5 +12,6 @@ from tests.planted.leaving import LEAVING
 from tests.planted.promises import PROMISES
 from tests.planted.rules_1_to_5 import RULES_1_TO_5
 from tests.planted.rules_6_to_12 import RULES_6_TO_12
+from tests.planted.workers import OF_WORKERS
 
-BUGS: tuple[Bug, ...] = (*RULES_1_TO_5, *RULES_6_TO_12, *CHANGES_OF_TOPOLOGY, *LEAVING, *PROMISES)
+BUGS: tuple[Bug, ...] = (*RULES_1_TO_5, *RULES_6_TO_12, *CHANGES_OF_TOPOLOGY, *LEAVING, *OF_WORKERS, *PROMISES)

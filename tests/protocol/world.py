@@ -37,17 +37,21 @@ DeliveredLater = Callable[[], Awaitable[object]]
 
 
 class Acts:
-    """What is to happen at named points: once, the next time that one is reached."""
+    """What is to happen at named points: once, the next time that one is reached, or each time."""
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, list[Act]] = defaultdict(list)
+        self._each: defaultdict[str, list[Act]] = defaultdict(list)
 
     def add(self, point: str, act: Act) -> None:
         self._waiting[point].append(act)
 
+    def add_for_each(self, point: str, act: Act) -> None:
+        self._each[point].append(act)
+
     async def reach(self, point: str) -> None:
         acts, self._waiting[point] = self._waiting[point], []
-        for act in acts:
+        for act in (*acts, *self._each[point]):
             await act()
 
 
@@ -64,6 +68,10 @@ class HookedServer(CapableFaultyServer):
     def before(self, operation: str, act: Act) -> None:
         """Do something right before the next call of that operation."""
         self._acts.add(f"before {operation}", act)
+
+    def before_each(self, operation: str, act: Act) -> None:
+        """Do something right before every call of that operation."""
+        self._acts.add_for_each(f"before {operation}", act)
 
     def after(self, operation: str, act: Act) -> None:
         """Do something when the next call of that operation has its result, and before its caller has."""
@@ -113,6 +121,9 @@ class HookedMetadata:
     def after_commit(self, act: Act) -> None:
         """Do something right after it, before the process goes on. An act that raises is a crash."""
         self.acts.add("after commit", act)
+
+    def after_each_commit(self, act: Act) -> None:
+        self.acts.add_for_each("after commit", act)
 
     def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
         return cast("UnitOfWork", _HookedUnit(self, self.inner.unit_of_work(frees=frees)))
