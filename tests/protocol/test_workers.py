@@ -108,11 +108,13 @@ async def test_workers_whose_leases_are_all_void_do_no_harm(monkeypatch: pytest.
         await one.add_server("disk4")
         await asyncio.gather(two.catch_up(), three.catch_up())
         answer_at_any_time(processes, random.Random(seed))
-        stored, *_ = await asyncio.gather(
-            two.store(many_chunks(40, seed=8), piece_bytes=CHUNK, name="at the same time"),
+        storing = asyncio.create_task(two.store(many_chunks(40, seed=8), piece_bytes=CHUNK, name="at the same time"))
+        await asyncio.gather(
+            storing,
             *(process.round(collect=True) for process in processes for _ in range(5)),
             *(work(process) for process in processes),
         )
+        stored = await storing
         assert await one.read(stored.id) == many_chunks(40, seed=8)
         for process in processes:
             await process.settle()
