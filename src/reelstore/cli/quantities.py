@@ -1,9 +1,13 @@
-"""Sizes, durations and times, as people write and read them."""
+"""Sizes, durations, times and counts, as people write and read them."""
 
 from __future__ import annotations
 
 import re
 from datetime import datetime
+
+from reelstore.domain.wording import count
+
+__all__ = ["count", "duration", "local_time", "parse_size", "percent", "size"]
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtpe])(i?)b?|b)?", re.IGNORECASE | re.ASCII)
@@ -59,8 +63,3 @@ def percent(part: float) -> str:
 def local_time(moment: datetime | None) -> str:
     """Return a time in this machine's zone, to the second; `-` when there is none."""
     return "-" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 video`, `2 videos`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

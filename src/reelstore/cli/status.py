@@ -13,7 +13,7 @@ from reelstore.cli.quantities import count, local_time, percent, size
 from reelstore.cli.rebalance import moved
 
 if TYPE_CHECKING:
-    from reelstore.client import Garbage, Lost, Rebalance, Scrub, Server
+    from reelstore.client import Garbage, Lost, Rebalance, Redundancy, Scrub, Server
 
 
 def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
@@ -33,6 +33,7 @@ def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> N
             ("under way", "\n".join(health.notes)),
             ("servers", f"{health.servers_up} of {health.servers_total} up"),
             ("not up", "\n".join(_complaint(server) for server in servers if server.health != "up")),
+            ("redundancy", _short(health.redundancy)),
             ("disks", f"{size(health.used_bytes)} of {size(health.capacity_bytes)} used{fill}"),
             ("videos", f"{health.totals.videos:,}, {size(health.totals.video_bytes)}"),
             (
@@ -54,6 +55,19 @@ def status(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> N
 def _complaint(server: Server) -> str:
     since = f", last seen {local_time(server.last_seen_at)}" if server.last_seen_at else ""
     return f"{server.name}: {server.health_reason or server.health}{since}"
+
+
+def _short(redundancy: Redundancy) -> str:
+    """Say how much has fewer shards than it should while servers do not answer; empty where all is as it should be."""
+    if not redundancy.partitions_short:
+        return ""
+    total = count(redundancy.partitions_total, "partition")
+    lines = [f"too few shards in {redundancy.partitions_short:,} of {total}, until all servers answer or it is mended"]
+    if redundancy.partitions_without_spare:
+        lines.append(f"none to spare in {redundancy.partitions_without_spare:,} of them")
+    if redundancy.partitions_unreadable:
+        lines.append(f"what is in {redundancy.partitions_unreadable:,} of them cannot be read now")
+    return "\n".join(lines)
 
 
 def _progress(rebalance: Rebalance) -> str:

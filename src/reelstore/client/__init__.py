@@ -9,7 +9,17 @@ with Client("http://127.0.0.1:5000") as client:
 
 from reelstore.client.capacity_values import Capacity, FillSample, Forecast, Garbage, Lost, ServerCapacity
 from reelstore.client.client import DEFAULT_URL, Client
-from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, RingServer, Scrub, Server, Totals
+from reelstore.client.cluster_values import (
+    ChangedServer,
+    Health,
+    Rebalance,
+    Redundancy,
+    Ring,
+    RingServer,
+    Scrub,
+    Server,
+    Totals,
+)
 from reelstore.client.errors import (
     ConnectionFailed,
     DownloadFailed,
@@ -64,6 +74,7 @@ __all__ = [
     "QuarantinePage",
     "QuarantinedShard",
     "Rebalance",
+    "Redundancy",
     "ReelstoreClientError",
     "RemovalCheck",
     "RemovedServer",

@@ -171,6 +171,28 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Redundancy:
+    """What has fewer shards than it should, as servers do not answer; each number counts in those before it.
+
+    Args:
+        partitions_total: parts of the cluster.
+        partitions_short: with fewer shards on servers that answer than the policy asks for.
+        partitions_without_spare: that may lose no further shard.
+        partitions_unreadable: with too few to read what is there.
+    """
+
+    partitions_total: int
+    partitions_short: int
+    partitions_without_spare: int
+    partitions_unreadable: int
+
+    @classmethod
+    def parse(cls, document: Document) -> Redundancy:
+        """Read the counts, or raise `UnexpectedAnswer`; what is not told counts as 0."""
+        return cls(**{name: document.whole(name, 0) for name in cls.__slots__})
+
+
+@dataclass(frozen=True, slots=True)
 class Scrub:
     """How far the scrub is, which reads and hashes every shard again and again.
 
@@ -213,6 +235,7 @@ class Health:
         epoch: of the newest ring.
         capacity_bytes, used_bytes: of all servers together.
         totals: how much is stored.
+        redundancy: how much of it has fewer shards than it should.
         scrub: when everything was last verified.
         lost, garbage, forecast: what is on no server, what nothing needs, and what still fits.
     """
@@ -226,6 +249,7 @@ class Health:
     capacity_bytes: int
     used_bytes: int
     totals: Totals
+    redundancy: Redundancy
     scrub: Scrub
     lost: Lost
     garbage: Garbage
@@ -245,6 +269,7 @@ class Health:
             capacity_bytes=document.whole("capacity_bytes", 0),
             used_bytes=document.whole("used_bytes", 0),
             totals=Totals.parse(Document.of(document.fields.get("totals", {}), "count of what is stored")),
+            redundancy=Redundancy.parse(Document.of(document.fields.get("redundancy", {}), "count of what is short")),
             scrub=Scrub.parse(Document.of(document.fields.get("scrub", {}), "progress of the scrub")),
             lost=Lost.parse(Document.of(document.fields.get("lost", {}), "count of what is lost")),
             garbage=Garbage.parse(Document.of(document.fields.get("garbage", {}), "count of what was freed")),

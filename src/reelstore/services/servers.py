@@ -149,6 +149,7 @@ def _ring_view(topology: Topology, policy: str, servers: dict[int, Server]) -> R
             share=shares.get(member.number, 0.0),
         )
         for member in ring.members
+        if member.number in held or servers[member.number].state is not ServerState.REMOVED
     )
     tolerated = topology.policies[policy].losses_tolerated
     found = placement_warnings(ring.members, width=ring.width, losses_tolerated=tolerated)

@@ -10,12 +10,14 @@ from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import Topology, TopologyCache
 from reelstore.domain.counter import Counter
 from reelstore.domain.server import ServerHealth, ServerState
+from reelstore.domain.wording import count
 from reelstore.repositories.interface import Metadata, Totals
 from reelstore.services.attention import Attention
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.concerned import VIDEOS_MAX, ConcernedVideo
 from reelstore.services.server_notes import server_note
 from reelstore.services.servers import ServerManager
+from reelstore.services.shortfall import Shortfall, shortfall
 
 LOST_CHUNKS_LOOKED_UP_MAX = 1000
 
@@ -31,6 +33,7 @@ class ClusterStatus:
         health: see above; `reasons` say why, for people.
         notes: no faults: what is under way, or waits for somebody.
         servers_up, servers_total: how many answer.
+        shortfall: what has fewer shards than it should, as servers do not answer.
         epoch: of the newest ring.
         capacity_bytes, used_bytes: of all servers together.
         totals: what is stored.
@@ -45,6 +48,7 @@ class ClusterStatus:
     notes: tuple[str, ...]
     servers_up: int
     servers_total: int
+    shortfall: Shortfall
     epoch: int
     capacity_bytes: int
     used_bytes: int
@@ -99,22 +103,28 @@ class ClusterHealth:
         up = len(servers) - len(down)
         unstorable = _why_nothing_can_be_stored(topology.copies_min, up=up, full=len(full))
         reasons += unstorable
+        short = shortfall(topology, {server.number for server in servers if server.health is ServerHealth.UP})
+        unreadable = short.partitions_unreadable if totals.chunks else 0
+        if unreadable:
+            partitions = count(short.partitions_total, "partition")
+            reasons.append(f"too few shards answer in {unreadable:,} of {partitions}: what is there cannot be read")
         if lost:
-            reasons.append(f"{len(lost)} chunks are on no server: parts of videos cannot be read")
+            reasons.append(f"{count(len(lost), 'chunk')} on no server: parts of videos cannot be read")
         active = sum(server.state is ServerState.ACTIVE for server in servers)
         reasons += [
-            f"policy {policy.name} asks for {policy.copies} copies, and there are {active} servers"
+            f"policy {policy.name} asks for {policy.copies} copies, and has {count(active, 'server')}"
             for policy in topology.policies.values()
             if active < policy.copies
         ]
         reasons += [reason for reason in (self._guard.holds(),) if reason is not None]
         return ClusterStatus(
             id=cluster.id if cluster else "",
-            health="ok" if not reasons else "critical" if lost or unstorable else "degraded",
+            health="ok" if not reasons else "critical" if lost or unstorable or unreadable else "degraded",
             reasons=tuple(reasons),
             notes=tuple(note for each in servers if (note := server_note(each, self._fleet.get(each.number)))),
             servers_up=up,
             servers_total=len(servers),
+            shortfall=short,
             epoch=topology.epoch,
             capacity_bytes=sum(server.capacity_bytes for server in servers),
             used_bytes=sum(server.used_bytes for server in servers),
@@ -134,7 +144,7 @@ def _full_servers(topology: Topology, fleet: Fleet) -> list[str]:
 
 def _why_nothing_can_be_stored(needed: int, *, up: int, full: int) -> list[str]:
     if up < needed:
-        return [f"{up} servers answer, and {needed} must acknowledge each write: nothing can be stored"]
+        return [f"servers that answer: {up}, and {needed} must acknowledge each write: nothing can be stored"]
     if up - full < needed:
-        return [f"{up - full} servers have room, and {needed} must: nothing can be stored"]
+        return [f"servers that have room: {up - full}, and {needed} must: nothing can be stored"]
     return []

@@ -26,6 +26,15 @@ class Totals(Document):
     open_files: int
 
 
+class Redundancy(Document):
+    """What has fewer shards than it should, as servers do not answer; each number counts in those before it."""
+
+    partitions_total: int
+    partitions_short: int = Field(description="Fewer shards than the policy asks for are on servers that answer.")
+    partitions_without_spare: int = Field(description="And no further one may be lost.")
+    partitions_unreadable: int = Field(description="And they are too few to read what is there.")
+
+
 class Scrub(Document):
     """How far the scrub is, which reads and hashes every shard within `scrub_seconds`."""
 
@@ -50,6 +59,7 @@ class Health(Document):
     used_bytes: int
     epoch: int
     totals: Totals
+    redundancy: Redundancy
     scrub: Scrub
     lost: Lost
     garbage: Garbage
@@ -69,6 +79,7 @@ class Health(Document):
             used_bytes=status.used_bytes,
             epoch=status.epoch,
             totals=Totals.model_validate(status.totals),
+            redundancy=Redundancy.model_validate(status.shortfall),
             scrub=Scrub.model_validate(scrub),
             lost=Lost.of(status),
             garbage=Garbage.of(status.counts, present_bytes=garbage_bytes),

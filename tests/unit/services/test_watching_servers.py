@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import MetadataUnavailable, ServerNotFound
 from reelstore.domain.server import Server, ServerState
@@ -113,7 +114,7 @@ async def test_fewer_servers_than_copies_is_degraded() -> None:
     async with memory_cluster(servers=2, copies=3) as cluster:
         status = await cluster.app.health.status()
         assert status.health == "degraded"
-        assert status.reasons == ("policy default asks for 3 copies, and there are 2 servers",)
+        assert status.reasons == ("policy default asks for 3 copies, and has 2 servers",)
         await cluster.store(content(3 * CHUNK))
         await cluster.add_server("disk3")
         await cluster.settle()
@@ -263,4 +264,18 @@ async def test_full_servers_are_named_and_too_many_of_them_are_critical() -> Non
         await cluster.probe()
         status = await cluster.app.health.status()
         assert status.health == "critical"
-        assert status.reasons[-1] == "1 servers have room, and 2 must: nothing can be stored"
+        assert status.reasons[-1] == "servers that have room: 1, and 2 must: nothing can be stored"
+
+
+async def test_a_drained_server_is_shown_in_the_ring_and_a_removed_one_is_not(cluster: Cluster) -> None:
+    async def shown() -> dict[str, int]:
+        (ring,) = await cluster.app.servers.rings()
+        return {server.name: server.slots for server in ring.servers}
+
+    await cluster.app.changes.change([ServerChange(ChangeAction.REMOVE, "disk3")], accept_warnings=True)
+    assert await shown() == {"disk1": 16, "disk2": 16, "disk3": 0}
+    await cluster.settle()
+    await cluster.app.removals.step()
+    assert await shown() == {"disk1": 16, "disk2": 16}
+    await cluster.add_server("disk4")
+    assert set(await shown()) == {"disk1", "disk2", "disk4"}
