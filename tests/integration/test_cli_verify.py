@@ -189,4 +189,4 @@ def test_a_repair_that_cannot_go_on_is_not_waited_for(reelstore: Reelstore, url:
             spoil(shard)
     result = reelstore("verify", "--all", "--repair-wait")
     assert result.exit_code == ExitCode.PROBLEMS_FOUND
-    assert "repair is blocked: lost: 1 chunks are on no server" in result.stderr
+    assert "repair is blocked: lost: 1 chunk on no server" in result.stderr

@@ -183,7 +183,7 @@ async def test_copies_of_a_lost_chunk_are_left_where_they_are_though_none_is_goo
             (entry,) = await gateway.listing(name)
             await gateway.server(name).flip(entry.name)
         await gateway.settle()
-        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunks are on no server",)
+        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunk on no server",)
         assert await gateway.holders() == {primary, handoff}
 
 

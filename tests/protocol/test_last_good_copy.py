@@ -138,7 +138,7 @@ async def test_a_chunk_that_is_bad_on_all_servers_stays_lost_in_every_later_surv
         for _ in range(4):  # sizes are right, and nothing changes: a listing alone shows nothing
             await gateway.settle()
             status = await gateway.app.rebalancer.status()
-            assert (status.state, status.reasons) == ("blocked", ("lost: 1 chunks are on no server",))
+            assert (status.state, status.reasons) == ("blocked", ("lost: 1 chunk on no server",))
         assert await gateway.shards() == before
         server, name = row[1]
         await gateway.server(server).replace(name, one_chunk())  # an operator has found it on an old disk
@@ -161,7 +161,7 @@ async def test_a_chunk_that_is_bad_on_all_servers_is_lost_for_the_next_process_t
         following = await world.process()
         await following.settle()
         status = await following.app.rebalancer.status()
-        assert (status.state, status.reasons) == ("blocked", ("lost: 1 chunks are on no server",))
+        assert (status.state, status.reasons) == ("blocked", ("lost: 1 chunk on no server",))
         assert following.app.attention.lost
 
 

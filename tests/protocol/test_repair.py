@@ -95,4 +95,4 @@ async def test_a_shard_is_not_repaired_from_bytes_that_are_bad_themselves() -> N
         await gateway.settle()
         assert await gateway.shards() == before
         assert [len(await gateway.server(other).inner.get(name))] == [7]
-        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunks are on no server",)
+        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunk on no server",)

@@ -187,7 +187,7 @@ async def test_a_start_with_too_few_servers_is_not_ready_and_says_why(tmp_path: 
     async with running(settings_of(tmp_path)) as application:
         ready, why = await application.ready()
         assert not ready
-        assert "1 storage servers answer" in why
+        assert "storage servers that answer: 1, and 2" in why
         state, reasons = await health(application)
         assert state == "critical"
         assert any("nothing can be stored" in reason for reason in reasons)

@@ -93,7 +93,7 @@ class Application:
         up = sum(member.is_up for member in self.fleet)
         needed = self.topology.present.copies_min
         if up < needed:
-            return False, f"{up} storage servers answer, and {needed} must acknowledge each write"
+            return False, f"storage servers that answer: {up}, and {needed} must acknowledge each write"
         return True, "ready"
 
     async def expire(self) -> int:

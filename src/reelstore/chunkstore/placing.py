@@ -11,6 +11,7 @@ from reelstore.chunkstore.topology import shard_name
 from reelstore.domain.chunk import Chunk, ChunkState, ShardName
 from reelstore.domain.errors import InsufficientServers, InsufficientStorage, ServerFull, ServerUnavailable
 from reelstore.domain.ids import Entropy, random_tenure
+from reelstore.domain.wording import count
 from reelstore.placement.ring import Ring, Seat
 from reelstore.storage.interface import ByteString
 
@@ -153,9 +154,9 @@ class Placer:
         got = len(attempt.acknowledged)
         why = "; ".join(dict.fromkeys(attempt.failures)) or "the ring has too few servers"
         if attempt.full and got + len(attempt.full) >= needed:
-            return InsufficientStorage(f"{needed} servers must take each part, {got} had room: {why}")
+            return InsufficientStorage(f"{count(needed, 'server')} must take each part, {got} had room: {why}")
         return InsufficientServers(
-            f"{needed} servers must acknowledge each part, {got} did: {why}", needed=needed, acknowledged=got
+            f"{count(needed, 'server')} must acknowledge each part, {got} did: {why}", needed=needed, acknowledged=got
         )
 
 

@@ -135,7 +135,7 @@ def limit(
     bandwidth: Annotated[
         str | None, typer.Option(metavar="SIZE", help="The most that is moved per second, such as 50MiB.")
     ] = None,
-    concurrency: Annotated[int | None, typer.Option(metavar="N", help="Shards that are moved at once.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, metavar="N", help="Shards that are moved at once.")] = None,
     no_limit: Annotated[bool, typer.Option("--no-limit", help="Take away the limits that are not given.")] = False,
     url: Url = DEFAULT_URL,
     token: Token = None,
@@ -154,10 +154,18 @@ def limit(
         changes["bytes_per_second"] = bytes_per_second
     if concurrency is not None or no_limit:
         changes["concurrency"] = concurrency
+    from reelstore.client import Problem  # noqa: PLC0415 - see `reelstore.cli.app`
+
     if not changes:
         raise CommandFailed("give --bandwidth, --concurrency or --no-limit", ExitCode.WRONG_USE)
     with connect(url, token) as client:
-        _tell(client.set_rebalance(**changes), json=json)
+        try:
+            rebalance = client.set_rebalance(**changes)
+        except Problem as problem:
+            if problem.slug != "invalid-input":
+                raise
+            raise CommandFailed(problem.detail or problem.title, ExitCode.WRONG_USE) from problem
+    _tell(rebalance, json=json)
 
 
 def _tell(rebalance: Rebalance, *, json: bool) -> None:

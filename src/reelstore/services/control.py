@@ -9,6 +9,7 @@ from typing import TypedDict, Unpack
 
 from reelstore.domain.errors import InvalidInput
 from reelstore.domain.event import Event, EventKind
+from reelstore.domain.wording import count
 from reelstore.repositories.interface import Metadata, RebalanceControl
 from reelstore.services.leases import WORKERS
 
@@ -160,6 +161,6 @@ def _event(before: RebalanceControl, after: RebalanceControl, at: datetime) -> E
         said.append("no limit of bytes per second" if rate is None else f"at most {rate:,} bytes per second")
     if after.concurrency != before.concurrency:
         at_once = after.concurrency
-        said.append("no limit of shards at once" if at_once is None else f"at most {at_once} shards at once")
+        said.append("no limit of shards at once" if at_once is None else f"at most {count(at_once, 'shard')} at once")
     data = {"paused": after.paused, "bytes_per_second": after.bytes_per_second, "concurrency": after.concurrency}
     return Event(EventKind.REBALANCE_SET, "", f"moving and mending: {', '.join(said)}", at, data)

@@ -23,6 +23,7 @@ from reelstore.domain.change import ChangeAction, ServerChange
 from reelstore.domain.errors import Conflict, WarningsNotAccepted
 from reelstore.domain.event import Event, EventKind
 from reelstore.domain.server import Eviction, Server, ServerHealth, ServerState
+from reelstore.domain.wording import count
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.clock_guard import ClockGuard
 from reelstore.services.epochs import ring_set
@@ -133,7 +134,7 @@ class Evictor:
         if scene.paused:
             return "moving is paused"
         if scene.healing:
-            return f"{scene.healing:,} partitions are still to be moved or mended after the last change"
+            return f"{count(scene.healing, 'partition')} still to be moved or mended after the last change"
         return None
 
     def _why_never(self, scene: _Scene) -> str | None:

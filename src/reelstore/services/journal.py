@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from reelstore.domain.event import Event, EventKind
+from reelstore.domain.wording import count
 from reelstore.repositories.interface import Metadata
 
 _KINDS = (EventKind.REBALANCE_STARTED, EventKind.REBALANCE_BLOCKED, EventKind.REBALANCE_FINISHED)
@@ -22,7 +23,7 @@ class Journal:
 
     async def started(self, epoch: int, *, partitions: int, size_bytes: int) -> None:
         """Tell that partitions are to be moved to where an epoch wants them."""
-        message = f"moving {size_bytes:,} bytes in {partitions:,} partitions to where epoch {epoch} wants them"
+        message = f"moving {size_bytes:,} bytes in {count(partitions, 'partition')} to where epoch {epoch} wants them"
         await self._tell(EventKind.REBALANCE_STARTED, epoch, message, {"partitions": partitions, "bytes": size_bytes})
 
     async def blocked(self, epoch: int, reasons: Iterable[str]) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.counter import Counter
 from reelstore.domain.event import Event, EventKind
+from reelstore.domain.wording import count
 
 EXAMPLES_MAX = 10
 """Things that one event names: there is one event for all of a kind, however many they are."""
@@ -77,11 +78,12 @@ class Outcome:
         for number, shards in self.corrupt.items():
             server = servers.get(number, f"number {number}")
             data = {"server": server, "count": len(shards), "shards": [str(name) for name in shards[:EXAMPLES_MAX]]}
-            yield Event(EventKind.SHARD_CORRUPT, server, f"server {server} had {len(shards)} corrupt shards", at, data)
+            told = f"server {server} had {count(len(shards), 'corrupt shard')}"
+            yield Event(EventKind.SHARD_CORRUPT, server, told, at, data)
         for kind, chunks, what in (
-            (EventKind.CHUNK_LOST, self.newly_lost, "are on no server, and all of them answered"),
-            (EventKind.CHUNK_FOUND, self.found_again, "that were on no server are there again"),
+            (EventKind.CHUNK_LOST, self.newly_lost, "on no server, although all of them answered"),
+            (EventKind.CHUNK_FOUND, self.found_again, "found again, after having been on no server"),
         ):
             if chunks:
                 data = {"count": len(chunks), "chunks": [chunk.digest.hex() for chunk in chunks[:EXAMPLES_MAX]]}
-                yield Event(kind, chunks[0].digest.hex(), f"{len(chunks)} chunks {what}", at, data)
+                yield Event(kind, chunks[0].digest.hex(), f"{count(len(chunks), 'chunk')} {what}", at, data)

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.topology import TopologyCache
+from reelstore.domain.wording import count
 from reelstore.repositories.interface import Metadata
 from reelstore.services.attention import Attention, Need, Partition
 from reelstore.services.control import Control, Paused
@@ -341,12 +342,15 @@ class Rebalancer:
             reasons = (f"paused{f' since {since:%Y-%m-%d %H:%M:%S} UTC' if since else ''}", *reasons)
         elif self._is_blocked(unproved, reasons):
             state = RebalanceState.BLOCKED
-        elif unproved or not self._passes:  # what is lost is known only from listings of this process
+        elif unproved:
             state = RebalanceState.RUNNING
+        elif not await self._knows_what_is_lost():
+            state = RebalanceState.RUNNING
+            reasons = ("everything is listed once, to know whether a chunk is lost", *reasons)
         else:
             state = RebalanceState.IDLE
         total = self._count_partitions()
-        rate, limit = amounts.rate_bytes_per_second, control.bytes_per_second
+        rate, limit = 0.0 if control.paused else amounts.rate_bytes_per_second, control.bytes_per_second
         expected_rate = rate if limit is None else min(rate, limit)
         return RebalanceStatus(
             state=state,
@@ -367,13 +371,20 @@ class Rebalancer:
             workers=self.control.workers,
         )
 
+    async def _knows_what_is_lost(self) -> bool:
+        """Return whether this process has listed everything once, or there is nothing yet that can be lost."""
+        if self._passes:
+            return True
+        async with self.metadata.snapshot() as view:
+            return not (await view.videos.totals()).chunks
+
     def _is_blocked(self, unproved: Iterable[Partition], reasons: tuple[str, ...]) -> bool:
         return bool(reasons) and all(partition in self._blocked for partition in unproved)
 
     def _reasons(self, unproved: Iterable[Partition]) -> tuple[str, ...]:
         reasons = dict.fromkeys(self._blocked[partition] for partition in unproved if partition in self._blocked)
         if self.reconciler.lost:
-            reasons[f"lost: {len(self.reconciler.lost)} chunks are on no server"] = None
+            reasons[f"lost: {count(len(self.reconciler.lost), 'chunk')} on no server"] = None
         if self.reconciler.deletes.stopped_because:
             reasons[f"deletes are stopped: {self.reconciler.deletes.stopped_because}"] = None
         return tuple(reasons)[:REASONS_MAX]

@@ -7,6 +7,7 @@ from datetime import datetime
 from reelstore.domain.event import Event, EventKind
 from reelstore.domain.file import StoredFile
 from reelstore.domain.video import Video, VideoState
+from reelstore.domain.wording import count
 
 _WORDS = {
     EventKind.VIDEO_STORED: "stored",
@@ -40,7 +41,7 @@ def upload_expired(file: StoredFile, at: datetime) -> Event:
     return Event(
         EventKind.UPLOAD_EXPIRED,
         file.id,
-        f"dropped an upload that nobody continued, after {file.offset_bytes:,} bytes",
+        f"dropped an upload that nobody continued, after {count(file.offset_bytes, 'byte')}",
         at=at,
         data={"size_bytes": file.offset_bytes, "policy": file.policy},
     )

@@ -27,10 +27,10 @@ async def test_a_lost_chunk_is_told_of_and_found_again(cluster: Cluster) -> None
     await cluster.settle()
     status = await cluster.app.rebalancer.status()
     assert status.state == "blocked"
-    assert "lost: 1 chunks are on no server" in status.reasons
+    assert "lost: 1 chunk on no server" in status.reasons
     assert set(reconciler(cluster).lost) == {chunk.id}
     await cluster.settle()  # it stays on the list
-    assert "lost: 1 chunks are on no server" in (await cluster.app.rebalancer.status()).reasons
+    assert "lost: 1 chunk on no server" in (await cluster.app.rebalancer.status()).reasons
     found = ShardName(POLICY, chunk.digest, chunk.id, 0, 42)
     await cluster.server("disk3").inner.put(found, good)
     await cluster.settle()

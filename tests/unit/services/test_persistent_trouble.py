@@ -154,7 +154,7 @@ async def test_a_cluster_that_has_lost_a_chunk_is_not_well_until_it_is_found_aga
     await cluster.settle()
     status = await cluster.app.health.status()
     assert status.health == "critical"
-    assert status.reasons == ("1 chunks are on no server: parts of videos cannot be read",)
+    assert status.reasons == ("1 chunk on no server: parts of videos cannot be read",)
     name, shard = (await cluster.row(chunk))[0]
     await cluster.server(name).inner.put(shard, content(CHUNK))
     await cluster.settle()
