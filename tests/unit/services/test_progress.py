@@ -56,12 +56,13 @@ async def test_the_rate_is_measured_and_tells_when_it_ends_and_is_nothing_while_
     await cluster.store(content(60 * CHUNK))
     await cluster.settle()
     await cluster.add_server("disk4")
-    await status_of(cluster)
+    before = await status_of(cluster)
     progress = cluster.app.rebalancer.progress
     partition, moved = next(each for each in await _unproved(cluster) if progress.left_in(each) > CHUNK), CHUNK
     cluster.clock.advance(2)
     progress.moved(*partition, moved)
     status = await status_of(cluster)
+    assert (status.bytes_total, status.bytes_moved) == (before.bytes_total, moved)  # and so much less is left
     assert status.rate_bytes_per_second == moved / 2
     assert status.eta_seconds == (status.bytes_total - status.bytes_moved) / (moved / 2)
     await cluster.app.rebalancer.control.change(paused=True)
