@@ -21,8 +21,7 @@ from reelstore.domain.server import ServerHealth, ServerState
 from reelstore.domain.video import VideoState
 from reelstore.repositories.interface import VideoQuery
 from reelstore.repositories.sql import SqlMetadata, sqlite
-from reelstore.repositories.sql import upgrade as upgrade_module
-from reelstore.repositories.sql.upgrade import REVISION, upgrade
+from reelstore.repositories.sql.upgrade import REVISION, upgrade_sqlite
 from tests.contract.metadata_values import NOW
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -58,7 +57,7 @@ def test_every_earlier_revision_has_a_database_to_prove_it() -> None:
 
 def test_each_row_keeps_each_value(database: Path) -> None:
     before = contents(database)
-    upgrade(database)
+    upgrade_sqlite(database)
     after = contents(database)
     assert before.pop("alembic_version") != after.pop("alembic_version") == [{"version_num": REVISION}]
     for table, rows in before.items():
@@ -111,8 +110,10 @@ def test_a_crash_at_any_statement_of_the_upgrade_leaves_all_as_it_was(
     before = contents(database)
     statements: list[str] = []
 
+    make_engine = sqlite.make_engine
+
     def watched(*args: Any, **options: Any) -> Any:
-        engine = sqlite.make_engine(*args, **options)
+        engine = make_engine(*args, **options)
 
         def keep_what_a_crash_would_leave(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
             for suffix in KEPT_ON_DISK:
@@ -123,12 +124,12 @@ def test_a_crash_at_any_statement_of_the_upgrade_leaves_all_as_it_was(
         event.listen(engine, "before_cursor_execute", keep_what_a_crash_would_leave)
         return engine
 
-    monkeypatch.setattr(upgrade_module, "make_engine", watched)
-    upgrade(database)
+    monkeypatch.setattr(sqlite, "make_engine", watched)
+    upgrade_sqlite(database)
     assert any(statement.startswith("UPDATE alembic_version") for statement in statements)
     for number, statement in enumerate(statements):
         assert contents(tmp_path / str(number)) == before, statement
     monkeypatch.undo()
     crashed = tmp_path / str(len(statements) - 1)
-    upgrade(crashed)
+    upgrade_sqlite(crashed)
     assert contents(crashed) == contents(database)
