@@ -34,13 +34,19 @@ class Postgres:
     """One server in its own folder.
 
     Args:
+        copy_of: begin as a standby from the files of this one, which is stopped.
         settings: of the server; by default it does not sync, as nobody cuts the power in a test.
     """
 
-    def __init__(self, **settings: str) -> None:
+    def __init__(self, *, copy_of: Postgres | None = None, **settings: str) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="reelstore-postgres-"))
         self.port = _free_port()
-        self.settings = {"fsync": "off", "full_page_writes": "off", "shared_buffers": "32MB"} | settings
+        self.settings = {
+            "fsync": "off",
+            "full_page_writes": "off",
+            "shared_buffers": "32MB",
+            "deadlock_timeout": "100ms",
+        } | settings
         self._programs = wheel.POSTGRES_VERSIONS[wheel.TARGET_POSTGRES_VERSION]
         self._process: subprocess.Popen[Any] | None = None
         self._numbers = count(1)
@@ -51,6 +57,12 @@ class Postgres:
                 wheel.ensure_prefix_permissions(path)
             shutil.chown(self.folder, "pgserver")
             self._user = {"user": "pgserver"}
+        if copy_of is not None:
+            shutil.copytree(copy_of.data, self.data)
+            for path in (self.data, *self.data.rglob("*")) if self._user else ():
+                shutil.chown(path, "pgserver")
+            (self.data / "standby.signal").touch()
+            return
         self._run("initdb", "-D", str(self.data), "-U", "reelstore", "--auth=trust", "--encoding=utf8", "--no-sync")
 
     @property
@@ -93,6 +105,10 @@ class Postgres:
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+
+    def promote(self) -> None:
+        """Make a primary of a standby."""
+        self._run("pg_ctl", "-D", str(self.data), "promote", "--wait")
 
     def url(self, database: str) -> str:
         return f"postgresql://reelstore@127.0.0.1:{self.port}/{database}"

@@ -78,6 +78,7 @@ STATES_UNAVAILABLE: Final[dict[str, str]] = {
     "25": "it does not take writes; is it a standby?",
     "28": "it does not let us in; look at the user and the password",
     "3D": "there is no database of that name",
+    "40": "it rolled the transaction back",
     "42501": "the user is not allowed to",
     "53": "it has not enough room, memory or connections",
     "55": "something else keeps it locked",
