@@ -86,9 +86,24 @@ async def test_a_standby_is_refused_until_it_is_promoted(own_server: Postgres) -
         with pytest.raises(MetadataUnavailable, match="standby"):
             await SqlMetadata.open(standby.url(name))
         standby.promote()
-        metadata = await SqlMetadata.open(standby.url(name))
-        await _add(metadata, "f")
-        await metadata.close()
+        places = set()
+        for server in (own_server, standby):
+            metadata = await SqlMetadata.open(server.url(name))
+            await _add(metadata, "f")
+            async with metadata.snapshot() as view:
+                places.add(await view.cluster.whereabouts())
+            await metadata.close()
+        assert len(places) == 2  # who was promoted is a copy
+
+
+async def test_an_ordinary_user_may_ask_where_the_database_is(postgres: Postgres, postgres_url: str) -> None:
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE ordinary LOGIN")
+        connection.execute("GRANT ALL ON ALL TABLES IN SCHEMA public TO ordinary")
+    metadata = await SqlMetadata.open(postgres_url.replace("reelstore@", "ordinary@"))
+    async with metadata.snapshot() as view:
+        assert "timeline" in await view.cluster.whereabouts()
+    await metadata.close()
 
 
 async def test_commits_are_durable_whatever_the_database_is_set_to(postgres: Postgres, empty: str) -> None:

@@ -12,6 +12,7 @@ from reelstore.repositories.interface.operations import (
     CounterRepository,
     EventRepository,
     LeaseRepository,
+    NeedRepository,
     PlanRepository,
     UsageRepository,
 )
@@ -83,6 +84,11 @@ class UnitOfWork(Protocol):
     @property
     def leases(self) -> LeaseRepository:
         """Leases."""
+        ...
+
+    @property
+    def needs(self) -> NeedRepository:
+        """Needs that wait for a worker."""
         ...
 
     @property

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, false, func, literal, select
+from sqlalchemy import Column, ColumnElement, Connection, Table, false, func, literal, select, text
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.compiler import compiles
@@ -62,6 +63,23 @@ def present_time(connection: Connection) -> datetime:
         return present.astimezone(UTC)
     written = connection.execute(select(func.strftime("%Y-%m-%dT%H:%M:%f", "now"))).scalar_one()
     return datetime.fromisoformat(written).replace(tzinfo=UTC)
+
+
+def whereabouts(connection: Connection) -> str:
+    """Return what tells this database from a copy of it; see `ClusterRepository.whereabouts`.
+
+    SQLite: the file, by its inode. PostgreSQL: the server's system identifier, its timeline, which a promotion and a
+    recovery to a point in time begin anew, and the database.
+    """
+    if connection.dialect.name == POSTGRESQL:
+        asked = text(
+            "SELECT system_identifier, timeline_id, oid FROM pg_control_system(), pg_control_checkpoint(), pg_database "
+            "WHERE datname = current_database()"
+        )
+        system, timeline, database = connection.execute(asked).one()
+        return f"postgresql {system} timeline {timeline} database {database}"
+    path = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+    return f"sqlite inode {Path(path).stat().st_ino}"
 
 
 PARAMETERS_MAX = 500

@@ -20,7 +20,7 @@ from reelstore.repositories.sql.connection import ThreadedConnection
 from reelstore.repositories.sql.dialects import present_time
 from reelstore.repositories.sql.files import SqlFiles
 from reelstore.repositories.sql.history import SqlEvents, SqlPlans
-from reelstore.repositories.sql.operations import SqlControl, SqlCounters, SqlLeases, SqlUsage
+from reelstore.repositories.sql.operations import SqlControl, SqlCounters, SqlLeases, SqlNeeds, SqlUsage
 from reelstore.repositories.sql.pool import ConnectionPool, Held
 from reelstore.repositories.sql.reserve import RESERVE_BYTES, ReserveFile, Room
 from reelstore.repositories.sql.schema import ring_head
@@ -162,6 +162,7 @@ class SqlUnit:
     cluster: SqlCluster
     idempotency: SqlIdempotency
     leases: SqlLeases
+    needs: SqlNeeds
     control: SqlControl
     events: SqlEvents
     plans: SqlPlans
@@ -192,6 +193,7 @@ class SqlUnit:
         self.cluster = SqlCluster(session)
         self.idempotency = SqlIdempotency(session)
         self.leases = SqlLeases(session)
+        self.needs = SqlNeeds(session)
         self.control = SqlControl(session)
         self.events = SqlEvents(session)
         self.plans = SqlPlans(session)

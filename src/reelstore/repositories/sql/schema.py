@@ -67,6 +67,8 @@ cluster = Table(
     Column("delete_rounds", BigInteger, nullable=False),
     Column("default_policy", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("home", Words),
+    Column("deletes_stopped", Words),
 )
 
 servers = Table(
@@ -230,6 +232,18 @@ leases = Table(
     Column("name", Words, primary_key=True),
     Column("holder", Words, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What gateways without a background have met, until a worker takes it over.
+needs = Table(
+    "needs",
+    metadata,
+    Column("policy", Words, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("verify", Boolean, nullable=False),
+    Column("collect", Boolean, nullable=False),
+    Column("unsettled", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -11,7 +11,7 @@ from reelstore.domain.errors import ConfigurationError
 from reelstore.repositories.sql import postgresql, sqlite
 from reelstore.repositories.sql.errors import NOT_OURS, translate
 
-REVISION = "0002"
+REVISION = "0004"
 """The newest revision in `repositories/migrations/versions`."""
 
 UPGRADE_LOCK = 0x7265656C73746F72
