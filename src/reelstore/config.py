@@ -64,6 +64,12 @@ class Settings(BaseSettings):
     first_servers: Annotated[
         int, Field(ge=0, le=64, description="Directory servers of a new cluster, in its data folder; 0: none yet.")
     ] = 3
+    first_server_urls: Annotated[
+        tuple[str, ...] | None,
+        NoDecode,
+        BeforeValidator(_split),
+        Field(description="URLs of the servers that a new cluster begins with, instead of folders in the data folder."),
+    ] = None
     chunk_size_bytes: Annotated[
         int,
         Field(
@@ -125,6 +131,14 @@ class Settings(BaseSettings):
         Path | None, Field(description="The authority that signed the certificates of `https://` nodes; the system's.")
     ] = None
     background: Annotated[bool, Field(description="Whether this process repairs, scrubs and frees.")] = True
+    drain_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=SECONDS_MAX,
+            description="How long `/readyz` says no before no connection is taken any more, once told to end.",
+        ),
+    ] = 0.0
     graceful_seconds: Annotated[
         float, Field(ge=0, le=SECONDS_MAX, description="How long requests may go on after the process was told to end.")
     ] = 10.0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 
+from reelstore.bootstrap.metadata import is_shared
 from reelstore.bootstrap.reaching import DRIVERS, durable
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
@@ -26,6 +28,7 @@ from reelstore.services.eviction import Evictor
 from reelstore.services.expiry import expire_open_files
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
+from reelstore.services.handover import Handover
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
@@ -82,9 +85,13 @@ class Application:
     events: EventLog
     feed: LiveFeed
     retention: Retention
+    handover: Handover
+    leaving: asyncio.Event
 
     async def ready(self) -> tuple[bool, str]:
         """Say whether requests can be served, and why not: the metadata answers and enough servers take writes."""
+        if self.leaving.is_set():
+            return False, "this gateway is about to end; ask another one"
         try:
             async with self.metadata.snapshot() as view:
                 await view.rings.head()
@@ -140,6 +147,7 @@ async def assemble(
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
     schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
     rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
+    rebalancer.works = settings.background or not is_shared(settings)
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
@@ -169,6 +177,8 @@ async def assemble(
         events=events,
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
+        handover=Handover(metadata, attention),
+        leaving=asyncio.Event(),
     )
 
 
@@ -214,12 +224,14 @@ def _evictor(
 async def _found(
     settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, drivers: Drivers, entropy: Entropy
 ) -> None:
-    """Begin with servers in memory, or with folders below the data folder, which share its disk."""
+    """Begin with the servers that are named, in memory, or in folders below the data folder, which share its disk."""
     first = []
-    for index in range(1, settings.first_servers + 1):
-        name = f"disk{index}"
-        url = "memory:" if settings.memory else (settings.data.resolve() / "servers" / name).as_uri()
-        sharing = 1 if settings.memory else settings.first_servers
+    urls = settings.first_server_urls or ()
+    for index in range(1, (len(urls) or settings.first_servers) + 1):
+        name = f"server{index}" if urls else f"disk{index}"
+        folder = settings.data.resolve() / "servers" / name
+        url = urls[index - 1] if urls else "memory:" if settings.memory else folder.as_uri()
+        sharing = 1 if settings.memory or urls else settings.first_servers
         first.append(FirstServer(name, url, drivers.default_zone(url), sharing, drivers.connect(url, name, None)))
     try:
         servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)

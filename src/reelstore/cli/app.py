@@ -32,6 +32,7 @@ from reelstore.cli import (
     upload,
     verify,
     videos,
+    worker,
 )
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import explain
@@ -90,6 +91,7 @@ def _options(
 
 
 serve.register(app)
+worker.register(app)
 node.register(app)
 demo.register(app)
 upload.register(app)

@@ -85,7 +85,10 @@ class Schedule:
 
 @dataclass(slots=True)
 class Rebalancer:
-    """Drive a `Reconciler`, beside those of other processes: what one of them works on is passed over by the others."""
+    """Drive a `Reconciler`, beside those of other processes: what one of them works on is passed over by the others.
+
+    One that does not work, in a gateway that leaves this to others, only says how far they are.
+    """
 
     metadata: Metadata
     topology: TopologyCache
@@ -97,6 +100,7 @@ class Rebalancer:
     leases: BlockLeases
     progress: Progress
     journal: Journal
+    works: bool = True
     _steps: int = 0
     _blocked: dict[Partition, str] = field(default_factory=dict)
     _scrub_again_at: dict[Partition, float] = field(default_factory=dict)  # where shards stay bad: it never counts
@@ -341,7 +345,7 @@ class Rebalancer:
             reasons = (f"paused{f' since {since:%Y-%m-%d %H:%M:%S} UTC' if since else ''}", *reasons)
         elif self._is_blocked(unproved, reasons):
             state = RebalanceState.BLOCKED
-        elif unproved or not self._passes:  # what is lost is known only from listings of this process
+        elif unproved or (self.works and not self._passes):  # what is lost is known only from listings of this process
             state = RebalanceState.RUNNING
         else:
             state = RebalanceState.IDLE
