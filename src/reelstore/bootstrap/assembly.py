@@ -33,6 +33,7 @@ from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
+from reelstore.services.ownership import recognise
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
 from reelstore.services.proving import ShardProver
@@ -129,7 +130,8 @@ async def assemble(
 
     policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
     cluster = await identify(metadata, policy, entropy=entropy)
-    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
+    is_copy = not await recognise(metadata)
+    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation, is_copy=is_copy)
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
