@@ -42,8 +42,12 @@ async def open_metadata(settings: Settings) -> Metadata:
     """
     if settings.memory:
         return InMemoryMetadata()
-    url = settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
-    return await SqlMetadata.open(url)
+    return await SqlMetadata.open(metadata_url(settings))
+
+
+def metadata_url(settings: Settings) -> str:
+    """Return where the metadata is: what was set, or the file in the data folder."""
+    return settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
 
 
 @contextmanager

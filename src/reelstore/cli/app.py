@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from reelstore import __version__
 from reelstore.cli import (
     capacity,
+    db,
     demo,
     download,
     events,
@@ -93,6 +94,7 @@ def _options(
 serve.register(app)
 worker.register(app)
 node.register(app)
+db.register(app)
 demo.register(app)
 upload.register(app)
 download.register(app)

@@ -37,12 +37,22 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Return the number to store; a moment without a zone is refused with `TypeError`."""
         del dialect
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else self.number(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """Return the moment, in UTC."""
         del dialect
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else self.moment(value)
+
+    @staticmethod
+    def number(moment: datetime) -> int:
+        """Return whole microseconds since 1970."""
+        return (moment - _EPOCH) // _MICROSECOND
+
+    @staticmethod
+    def moment(number: int) -> datetime:
+        """Return the moment so many microseconds after the beginning of 1970."""
+        return _EPOCH + number * _MICROSECOND
 
 
 Words = Text().with_variant(Text(collation="C"), "postgresql")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, inspect, text
@@ -9,6 +11,7 @@ from sqlalchemy.exc import DatabaseError, SQLAlchemyError
 
 from reelstore.domain.errors import ConfigurationError
 from reelstore.repositories.sql import postgresql, sqlite
+from reelstore.repositories.sql.dialects import POSTGRESQL
 from reelstore.repositories.sql.errors import NOT_OURS, translate
 
 REVISION = "0004"
@@ -87,6 +90,43 @@ def prepare_postgresql(url: URL) -> None:
         )
     elif present > REVISION:
         raise ConfigurationError(f"{where} was written by a newer Reelstore (tables {present}); install that one")
+
+
+@contextmanager
+def opened(url: str, *, writes: bool) -> Iterator[Connection]:
+    """Give a transaction over a whole database that is up to date: of one moment, or one that writes alone.
+
+    It is committed at the end of the block, and rolled back when an error leaves it.
+
+    Raises:
+        ConfigurationError: the URL cannot be used, there is no database, or its tables are of another Reelstore.
+        MetadataUnavailable: it does not answer, is locked, or its volume is full or fails; a retry can help.
+    """
+    if postgresql.is_postgresql(url):
+        parsed = postgresql.database_url(url)
+        where, begin = postgresql.shown(parsed), postgresql.ALONE if writes else None
+        prepare_postgresql(parsed)
+        engine = postgresql.make_engine(parsed, begin=begin, read_only=not writes)
+    else:
+        path = sqlite.database_path(url)
+        where = str(path)
+        if not path.exists():
+            raise ConfigurationError(f"there is no database {where}")
+        engine = sqlite.make_engine(path, read_only=not writes)
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == POSTGRESQL:  # it may wait for whoever reads or writes the file
+                connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+            if (present := _present_revision(connection)) != REVISION:
+                raise ConfigurationError(
+                    f"the tables of {where} are {present}, not {REVISION}: run `reelstore db upgrade`"
+                )
+            yield connection
+    except SQLAlchemyError as error:
+        raise translate(error) or error from error
+    finally:
+        engine.dispose()
 
 
 def _look(engine: Engine) -> tuple[str | None, str]:
