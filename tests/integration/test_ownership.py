@@ -68,14 +68,14 @@ class Databases:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def databases(request: pytest.FixtureRequest, tmp_path: Path, postgres: Postgres) -> AsyncIterator[Databases]:
-    made = []
+    made: list[str] = []
     if request.param == "sqlite":
 
         async def copy(url: str) -> str:
             path = Path(url.removeprefix("sqlite:///"))
-            made.append(path.with_name(f"{path.name}-{len(made)}"))
-            shutil.copy(path, made[-1])
-            return f"sqlite:///{made[-1]}"
+            made.append(f"sqlite:///{path}-{len(made)}")
+            shutil.copy(path, made[-1].removeprefix("sqlite:///"))
+            return made[-1]
 
         databases = Databases(f"sqlite:///{tmp_path}/metadata.sqlite", copy)
     else:
@@ -85,7 +85,7 @@ async def databases(request: pytest.FixtureRequest, tmp_path: Path, postgres: Po
             with postgres.connect() as connection:
                 connection.execute(f"CREATE DATABASE {name} TEMPLATE {url.rpartition('/')[2]}")
             made.append(postgres.url(name))
-            return str(made[-1])
+            return made[-1]
 
         databases = Databases(postgres.url(postgres.new_database()), copy)
     yield databases

@@ -130,6 +130,9 @@ def _chunk_map(places: Sequence[Row[Any]]) -> Iterator[str]:
     file, stop_bytes, confirmed_bytes = places[0], 0, 0
     held = [place for place in places if place.position is not None]
     for position, place in enumerate(held):
+        if place.size_bytes is None:
+            yield f"the chunk of place {place.position} is not there"
+            return
         if (place.position, place.place) != (position, stop_bytes):
             yield f"place {place.position} begins at byte {place.place}, and not place {position} at {stop_bytes}"
         stop_bytes = place.place + place.size_bytes

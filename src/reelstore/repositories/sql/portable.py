@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from blake3 import blake3
 from sqlalchemy import Column, Connection, LargeBinary, Table, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from reelstore.domain.errors import Conflict, InvalidInput
 from reelstore.repositories.sql.schema import Instant, cluster, event_head, metadata, ring_head, videos
@@ -85,9 +86,13 @@ def import_into(connection: Connection, lines: Iterable[bytes]) -> int:
 
 
 def _flush(connection: Connection, table: Table | None, rows: list[dict[str, Any]]) -> None:
-    if table is not None and rows:
+    if table is None or not rows:
+        return
+    try:
         connection.execute(insert(table), rows)
-        rows.clear()
+    except IntegrityError as error:
+        raise InvalidInput(f"rows of {table.name} do not fit the others: the export was altered") from error
+    rows.clear()
 
 
 def _read(lines: Iterable[bytes]) -> Iterator[tuple[Table, dict[str, Any]]]:
