@@ -64,12 +64,6 @@ class Settings(BaseSettings):
     first_servers: Annotated[
         int, Field(ge=0, le=64, description="Directory servers of a new cluster, in its data folder; 0: none yet.")
     ] = 3
-    first_server_urls: Annotated[
-        tuple[str, ...] | None,
-        NoDecode,
-        BeforeValidator(_split),
-        Field(description="URLs of the servers that a new cluster begins with, instead of folders in the data folder."),
-    ] = None
     chunk_size_bytes: Annotated[
         int,
         Field(

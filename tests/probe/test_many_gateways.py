@@ -95,6 +95,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
             "REELSTORE_DATABASE_URL": postgres.url(postgres.new_database()),
             "REELSTORE_NODE_SECRET_FILE": str(secret),
             "REELSTORE_BACKGROUND": "false",
+            "REELSTORE_FIRST_SERVERS": "0",
         }
         videos: dict[str, bytes] = {}
         gateways = [Gateway(folder / "gateway", environment, videos) for _ in range(2)]
@@ -102,7 +103,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         try:
             for node in nodes:
                 node.start()
-            environment["REELSTORE_FIRST_SERVER_URLS"] = ",".join(node.url for node in nodes[:3])
             # Both find an empty database: one of them founds the cluster, and the other one takes part in it.
             beginning = [threading.Thread(target=gateway.start) for gateway in gateways]
             for thread in beginning:
@@ -110,6 +110,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
             for thread in beginning:
                 thread.join(WAIT_SECONDS)
             cluster.worker.start()
+            changes = [{"action": "add", "name": f"n{i}", "url": node.url} for i, node in enumerate(nodes[:3], 1)]
+            planned = gateways[0].http.post("/api/v1/ring/plans", json={"changes": changes})
+            applied = gateways[0].http.post(
+                f"/api/v1/ring/plans/{planned.json()['id']}/apply", json={"accept_warnings": True}
+            )
+            assert applied.status_code == 200, applied.text
+            for gateway in gateways:
+                wait_for(lambda http=gateway.http: http.get("/readyz").status_code == 200, "not ready")  # type: ignore[misc]  # its own
             yield cluster
         finally:
             for node in nodes:

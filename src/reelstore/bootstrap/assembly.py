@@ -226,14 +226,12 @@ def _evictor(
 async def _found(
     settings: Settings, metadata: Metadata, fleet: Fleet, policy: Policy, drivers: Drivers, entropy: Entropy
 ) -> None:
-    """Begin with the servers that are named, in memory, or in folders below the data folder, which share its disk."""
+    """Begin with servers in memory, or with folders below the data folder, which share its disk."""
     first = []
-    urls = settings.first_server_urls or ()
-    for index in range(1, (len(urls) or settings.first_servers) + 1):
-        name = f"server{index}" if urls else f"disk{index}"
-        folder = settings.data.resolve() / "servers" / name
-        url = urls[index - 1] if urls else "memory:" if settings.memory else folder.as_uri()
-        sharing = 1 if settings.memory or urls else settings.first_servers
+    for index in range(1, settings.first_servers + 1):
+        name = f"disk{index}"
+        url = "memory:" if settings.memory else (settings.data.resolve() / "servers" / name).as_uri()
+        sharing = 1 if settings.memory else settings.first_servers
         first.append(FirstServer(name, url, drivers.default_zone(url), sharing, drivers.connect(url, name, None)))
     try:
         servers = await found(metadata, fleet, policy, first, partition_bits=settings.partition_bits, entropy=entropy)
