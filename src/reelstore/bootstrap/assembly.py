@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reelstore.bootstrap.metadata import is_shared
 from reelstore.bootstrap.reaching import DRIVERS, durable
@@ -87,7 +87,8 @@ class Application:
     feed: LiveFeed
     retention: Retention
     handover: Handover
-    leaving: asyncio.Event
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is about to end: it is not ready any more."""
 
     async def ready(self) -> tuple[bool, str]:
         """Say whether requests can be served, and why not: the metadata answers and enough servers take writes."""
@@ -130,8 +131,7 @@ async def assemble(
 
     policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
     cluster = await identify(metadata, policy, entropy=entropy)
-    is_copy = not await recognise(metadata)
-    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation, is_copy=is_copy)
+    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation, is_copy=not await recognise(metadata))
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
@@ -147,9 +147,7 @@ async def assemble(
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
-    schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
-    rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
-    rebalancer.works = settings.background or not is_shared(settings)
+    rebalancer = _rebalancer(settings, metadata, store, attention, repairer, pace, entropy)
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
@@ -180,7 +178,6 @@ async def assemble(
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
         handover=Handover(metadata, attention),
-        leaving=asyncio.Event(),
     )
 
 
@@ -201,6 +198,21 @@ def _chunk_store(
         is_known_bad=attention.is_known_bad,
         limits=_limits(settings),
     )
+
+
+def _rebalancer(
+    settings: Settings,
+    metadata: Metadata,
+    store: ChunkStore,
+    attention: Attention,
+    repairer: Repairer,
+    pace: Pace,
+    entropy: Entropy,
+) -> Rebalancer:
+    schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
+    rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
+    rebalancer.works = settings.background or not is_shared(settings)
+    return rebalancer
 
 
 async def _first_probe(monitor: Monitor) -> None:
