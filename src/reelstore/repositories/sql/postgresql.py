@@ -2,7 +2,7 @@
 
 A writer holds the table of the ring head: alone, or together with others that only confirm chunks. Both modes let
 everybody read. Unlike a lock on its one row, a table's lock is given in the order of asking, so that no stream of
-uploads keeps a change of the topology waiting (measured in docs/decisions/0010).
+uploads keeps a change of the topology waiting.
 """
 
 from __future__ import annotations
