@@ -96,6 +96,28 @@ async def test_a_standby_is_refused_until_it_is_promoted(own_server: Postgres) -
         assert len(places) == 2  # who was promoted is a copy
 
 
+async def test_a_process_does_not_go_on_with_a_standby_that_was_promoted_meanwhile() -> None:
+    with Postgres() as primary:
+        name = primary.new_database()
+        upgrade(primary.url(name))
+        primary.stop()
+        standby = Postgres(copy_of=primary)
+        primary.start()
+        metadata = await SqlMetadata.open(primary.url(name))
+        await _add(metadata, "f")
+        primary.kill()
+        standby.port = primary.port
+        with standby:
+            standby.promote()
+            for _ in range(2):
+                with pytest.raises(MetadataUnavailable, match="promoted or replaced"):
+                    await _add(metadata, "g")
+            again = await SqlMetadata.open(standby.url(name))
+            await _add(again, "g")
+            await again.close()
+        await metadata.close()
+
+
 async def test_an_ordinary_user_may_ask_where_the_database_is(postgres: Postgres, postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("CREATE ROLE ordinary LOGIN")

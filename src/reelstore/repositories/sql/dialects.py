@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Table, false, func, literal, select, text
+from sqlalchemy import Column, ColumnElement, Connection, Table, false, func, literal, select
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.ext.compiler import compiles
@@ -21,6 +21,12 @@ from sqlalchemy.types import Integer
 
 POSTGRESQL = "postgresql"
 """The dialect's name, as SQLAlchemy knows it."""
+
+SERVER_AND_TIMELINE = (
+    "SELECT system_identifier || ' timeline ' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) "
+    "FROM pg_control_system()"
+)
+"""What a primary answers with at once after its promotion; the control file tells the timeline only some time later."""
 
 
 def upsert(table: Table) -> Insert:
@@ -72,12 +78,10 @@ def whereabouts(connection: Connection) -> str:
     recovery to a point in time begin anew, and the database.
     """
     if connection.dialect.name == POSTGRESQL:
-        asked = text(
-            "SELECT system_identifier, timeline_id, oid FROM pg_control_system(), pg_control_checkpoint(), pg_database "
-            "WHERE datname = current_database()"
-        )
-        system, timeline, database = connection.execute(asked).one()
-        return f"postgresql {system} timeline {timeline} database {database}"
+        server = connection.exec_driver_sql(SERVER_AND_TIMELINE).scalar_one()
+        found = "SELECT oid FROM pg_database WHERE datname = current_database()"
+        database = connection.exec_driver_sql(found).scalar_one()
+        return f"postgresql {server} database {database}"
     path = connection.exec_driver_sql("PRAGMA database_list").one()[2]
     return f"sqlite inode {Path(path).stat().st_ino}"
 

@@ -94,9 +94,10 @@ class SqlMetadata:
     async def _open_postgresql(cls, url: str) -> SqlMetadata:
         parsed = postgresql.database_url(url)
         await asyncio.to_thread(prepare_postgresql, parsed)
+        home = postgresql.Home()
 
         def pool(size: int, begin: str | None, *, read_only: bool = False) -> ConnectionPool:
-            engine = postgresql.make_engine(parsed, begin=begin, read_only=read_only)
+            engine = postgresql.make_engine(parsed, begin=begin, read_only=read_only, home=home)
             return ConnectionPool(engine, size=size, interruptible=False)
 
         return cls(

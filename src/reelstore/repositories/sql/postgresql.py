@@ -14,7 +14,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, 
 from sqlalchemy.exc import ArgumentError
 
 from reelstore.domain.errors import ConfigurationError, MetadataUnavailable
-from reelstore.repositories.sql.dialects import POSTGRESQL
+from reelstore.repositories.sql.dialects import POSTGRESQL, SERVER_AND_TIMELINE
 
 CONNECT_TIMEOUT_SECONDS: Final = 5
 STATEMENT_TIMEOUT_SECONDS: Final = 60
@@ -43,6 +43,26 @@ KEEPALIVE: Final[dict[str, int]] = {
     "tcp_user_timeout": 25_000,  # milliseconds
 }
 """A database whose machine is gone is noticed in 25 s, and not in the two hours of the operating system."""
+
+
+class Home:
+    """Which server and timeline a process began with: on another one it would go on as the copy that it then is."""
+
+    def __init__(self) -> None:
+        self._first: str | None = None
+
+    def check(self, found: str) -> None:
+        """Compare with what was found first.
+
+        Raises:
+            MetadataUnavailable: it is another one.
+        """
+        self._first = self._first or found
+        if found != self._first:
+            raise MetadataUnavailable(
+                f"the metadata database was promoted or replaced while this process ran (it is {found}, and was "
+                f"{self._first}): restart it; nothing is deleted until `reelstore db restored`"
+            )
 
 
 def is_postgresql(url: str) -> bool:
@@ -74,7 +94,7 @@ def shown(url: URL) -> str:
     return url.set(drivername=POSTGRESQL, query={}).render_as_string(hide_password=True)
 
 
-def make_engine(url: URL, *, begin: str | None = None, read_only: bool = False) -> Engine:
+def make_engine(url: URL, *, begin: str | None = None, read_only: bool = False, home: Home | None = None) -> Engine:
     """Return an engine whose transactions begin as we say.
 
     One that only reads is a snapshot (REPEATABLE READ). One that may write sees what is committed at each statement
@@ -84,6 +104,7 @@ def make_engine(url: URL, *, begin: str | None = None, read_only: bool = False) 
         url: see `database_url`.
         begin: a statement that each transaction begins with.
         read_only: for snapshots.
+        home: shared by the engines of one process.
     """
     engine = create_engine(
         url,
@@ -92,7 +113,7 @@ def make_engine(url: URL, *, begin: str | None = None, read_only: bool = False) 
         hide_parameters=True,
         isolation_level="REPEATABLE READ" if read_only else "READ COMMITTED",
     )
-    event.listen(engine, "connect", _set_up(read_only=read_only))
+    event.listen(engine, "connect", _set_up(home or Home(), read_only=read_only))
 
     def first(connection: Connection) -> None:
         if begin is not None:
@@ -102,7 +123,7 @@ def make_engine(url: URL, *, begin: str | None = None, read_only: bool = False) 
     return engine
 
 
-def _set_up(*, read_only: bool) -> Callable[[Any, object], None]:
+def _set_up(home: Home, *, read_only: bool) -> Callable[[Any, object], None]:
     def set_up(driver: Any, record: object) -> None:  # noqa: ANN401 - psycopg is only imported where it is used
         del record
         driver.autocommit = True
@@ -111,6 +132,7 @@ def _set_up(*, read_only: bool) -> Callable[[Any, object], None]:
             driver.execute("; ".join(f"SET {name} = '{value}'" for name, value in SESSION.items()))
             if driver.execute("SELECT pg_is_in_recovery()").fetchone()[0]:
                 raise MetadataUnavailable("the metadata database is a standby, which cannot decide; name the primary")
+            home.check(driver.execute(SERVER_AND_TIMELINE).fetchone()[0])
         finally:
             driver.autocommit = False
         driver.read_only = read_only
