@@ -149,6 +149,7 @@ def test_tables_are_made_upgraded_and_left_alone_by_upgrade(tmp_path: Path, empt
         assert run("upgrade", **place).output.endswith("up to date (0004)\n")
         document = json.loads(run("upgrade", "--json", **place).output)
         assert document["before"] == document["after"] == "0004"
+    assert not (tmp_path / "pg").exists()  # PostgreSQL needs no folder
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path: Path, used: Path) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from reelstore.bootstrap.metadata import describe, metadata_url, open_metadata, sole_owner
+from reelstore.bootstrap.metadata import describe, is_shared, metadata_url, open_metadata, sole_owner
 from reelstore.bootstrap.reaching import drivers_of, node_access
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
@@ -36,7 +37,7 @@ def upgrade_database(settings: Settings) -> Upgraded:
         MetadataUnavailable: a retry can help.
     """
     _refuse_memory(settings)
-    with sole_owner(settings):
+    with _alone(settings):
         return Upgraded(describe(settings), upgrade(metadata_url(settings)), REVISION)
 
 
@@ -71,7 +72,7 @@ def import_database(settings: Settings, lines: Iterable[bytes]) -> int:
         ConfigurationError, MetadataUnavailable: see `repositories.sql.upgrade.opened`.
     """
     _refuse_memory(settings)
-    with sole_owner(settings):
+    with _alone(settings):
         upgrade(metadata_url(settings))
         with opened(metadata_url(settings), writes=True) as connection:
             return portable.import_into(connection, lines)
@@ -105,6 +106,11 @@ async def accept_database(settings: Settings, *, entropy: Entropy = os.urandom) 
                 await fleet.close()
         finally:
             await metadata.close()
+
+
+def _alone(settings: Settings) -> AbstractContextManager[None]:
+    """Hold the data folder where the database lies in it; PostgreSQL needs none, and locks what must be locked."""
+    return nullcontext() if is_shared(settings) else sole_owner(settings)
 
 
 def _refuse_memory(settings: Settings) -> None:
