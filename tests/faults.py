@@ -92,9 +92,9 @@ class FaultyServer:
         await self._meet("check")
         return await self.inner.check()
 
-    async def record_delete_rounds(self, rounds: int) -> None:
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
         await self._meet("record_delete_rounds", rounds)
-        await self.inner.record_delete_rounds(rounds)
+        await self.inner.record_delete_rounds(rounds, generation=generation)
 
     async def put(self, name: ShardName, data: ByteString) -> None:
         await self._meet("put", name)

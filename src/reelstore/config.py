@@ -125,6 +125,14 @@ class Settings(BaseSettings):
         Path | None, Field(description="The authority that signed the certificates of `https://` nodes; the system's.")
     ] = None
     background: Annotated[bool, Field(description="Whether this process repairs, scrubs and frees.")] = True
+    drain_seconds: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=SECONDS_MAX,
+            description="How long `/readyz` says no before no connection is taken any more, once told to end.",
+        ),
+    ] = 0.0
     graceful_seconds: Annotated[
         float, Field(ge=0, le=SECONDS_MAX, description="How long requests may go on after the process was told to end.")
     ] = 10.0

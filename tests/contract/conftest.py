@@ -11,7 +11,7 @@ import pytest
 from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
-from reelstore.repositories.sql.upgrade import upgrade
+from reelstore.repositories.sql.upgrade import upgrade_sqlite
 from reelstore.storage.interface import StorageServer
 from tests.contract.storage_suite import KINDS, MARKER, NODES, Build
 
@@ -20,15 +20,17 @@ from tests.contract.storage_suite import KINDS, MARKER, NODES, Build
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make a database once, to be copied: that is faster than making its tables for each test."""
     path = tmp_path_factory.mktemp("database") / "metadata.sqlite"
-    upgrade(path)
+    upgrade_sqlite(path)
     return path
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def metadata(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> AsyncIterator[Metadata]:
     opened: Metadata
     if request.param == "memory":
         opened = InMemoryMetadata()
+    elif request.param == "postgresql":
+        opened = await SqlMetadata.open(request.getfixturevalue("postgres_url"))
     else:
         shutil.copy(empty_database, tmp_path / "metadata.sqlite")
         opened = await SqlMetadata.open(f"sqlite:///{tmp_path}/metadata.sqlite", reserve_bytes=0)

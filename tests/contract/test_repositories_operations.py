@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reelstore.domain.counter import Counter
-from reelstore.repositories.interface import Lease, Metadata, RebalanceControl, UsageSample
+from reelstore.repositories.interface import Lease, Metadata, Need, RebalanceControl, UsageSample
 from tests.contract.metadata_values import NOW, later
 
 # ------------------------------------------------------------------ leases
@@ -173,3 +173,23 @@ async def test_samples_of_given_moments_are_forgotten_and_no_others(metadata: Me
         assert await uow.usage.drop([later(1), later(3), later(3), later(1.5)]) == 4
         assert await uow.usage.drop([]) == 0
         assert [sample.at for sample in await uow.usage.since(NOW)] == [NOW, NOW, later(2), later(2)]
+
+
+# ---------------------------------------------------------------------- needs
+
+
+async def test_needs_of_a_partition_are_joined_and_handed_over_once(metadata: Metadata) -> None:
+    async with metadata.unit_of_work() as uow:
+        await uow.needs.add({("b", 1): Need(verify=True), ("a", 7): Need(collect=True)})
+        await uow.needs.add({("b", 1): Need(unsettled=True), ("a", 2): Need()})
+        await uow.needs.add({})
+        await uow.commit()
+    async with metadata.unit_of_work() as uow:
+        found = await uow.needs.list(limit=2)
+        assert list(found.items()) == [(("a", 2), Need()), (("a", 7), Need(collect=True))]
+        await uow.needs.drop([*found, ("never", 3)])
+        assert await uow.needs.list(limit=9) == {("b", 1): Need(verify=True, unsettled=True)}
+        await uow.needs.drop([])
+        await uow.commit()
+    async with metadata.snapshot() as seen:
+        assert len(await seen.needs.list(limit=9)) == 1

@@ -267,6 +267,28 @@ async def test_there_is_one_cluster(metadata: Metadata) -> None:
             await uow.cluster.add(replace(cluster, id="d"))
 
 
+async def test_the_cluster_is_changed_but_for_its_id_and_its_beginning(metadata: Metadata) -> None:
+    cluster = Cluster("c", "g", 0, POLICY, NOW)
+    async with metadata.unit_of_work() as uow:
+        with pytest.raises(IntegrityViolation):
+            await uow.cluster.update(cluster)
+    async with metadata.unit_of_work() as uow:
+        await uow.cluster.add(cluster)
+        await uow.cluster.update(Cluster("d", "h", 5, "wide", later(1), home="here", deletes_stopped="why"))
+        await uow.commit()
+    async with metadata.snapshot() as seen:
+        assert await seen.cluster.get() == Cluster("c", "h", 5, "wide", NOW, "here", "why")
+
+
+async def test_a_database_knows_where_it_is_and_that_stays(metadata: Metadata) -> None:
+    async with metadata.snapshot() as seen:
+        here = await seen.cluster.whereabouts()
+    async with metadata.unit_of_work() as uow:
+        await uow.cluster.add(Cluster("c", "g", 0, POLICY, NOW))
+        assert await uow.cluster.whereabouts() == here != ""
+        await uow.commit()
+
+
 async def test_rounds_of_deletes_need_a_cluster(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         with pytest.raises(IntegrityViolation):

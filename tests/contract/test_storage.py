@@ -52,6 +52,13 @@ class TestAttach:
         await storage_server.record_delete_rounds(3)
         assert await storage_server.check() == replace(MARKER, delete_rounds=3)
 
+    async def test_the_generation_of_an_accepted_metadata_is_kept(self, storage_server: StorageServer) -> None:
+        await storage_server.record_delete_rounds(5)
+        await storage_server.record_delete_rounds(4, generation="g2")
+        assert await storage_server.check() == replace(MARKER, generation="g2", delete_rounds=5)
+        await storage_server.record_delete_rounds(6)
+        assert await storage_server.check() == replace(MARKER, generation="g2", delete_rounds=6)
+
     async def test_delete_rounds_are_never_lowered(self, storage_server: StorageServer) -> None:
         await storage_server.record_delete_rounds(5)
         await storage_server.record_delete_rounds(4)

@@ -16,7 +16,7 @@ from reelstore.domain.errors import ConfigurationError
 from reelstore.repositories.migrations import script_config
 from reelstore.repositories.sql import SqlMetadata, schema, sqlite
 from reelstore.repositories.sql import upgrade as upgrade_module
-from reelstore.repositories.sql.upgrade import upgrade
+from reelstore.repositories.sql.upgrade import upgrade_sqlite
 from tests.contract.metadata_values import open_file
 
 
@@ -32,7 +32,7 @@ def _schema(path: Path) -> dict[str, str]:
 
 def test_the_migrations_make_exactly_what_the_code_expects(tmp_path: Path) -> None:
     migrated, made = tmp_path / "migrated.sqlite", tmp_path / "made.sqlite"
-    upgrade(migrated)
+    upgrade_sqlite(migrated)
     engine = create_engine(f"sqlite:///{made}")
     schema.metadata.create_all(engine)
     engine.dispose()
@@ -69,7 +69,7 @@ def _without_order(row: tuple[Any, ...]) -> str:
 
 def test_alembic_finds_nothing_to_add(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
-    upgrade(path)
+    upgrade_sqlite(path)
     engine = create_engine(f"sqlite:///{path}")
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
@@ -79,9 +79,9 @@ def test_alembic_finds_nothing_to_add(tmp_path: Path) -> None:
 
 def test_an_up_to_date_database_is_not_written_to(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
-    upgrade(path)
+    upgrade_sqlite(path)
     before = path.read_bytes()
-    upgrade(path)
+    upgrade_sqlite(path)
     assert path.read_bytes() == before
 
 
@@ -98,7 +98,7 @@ async def test_opening_again_keeps_what_is_there(tmp_path: Path) -> None:
 
 async def test_a_database_of_a_newer_reelstore_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "metadata.sqlite"
-    upgrade(path)
+    upgrade_sqlite(path)
     plain = sqlite3.connect(path)
     plain.execute("UPDATE alembic_version SET version_num = '9999'")
     plain.commit()
@@ -123,8 +123,10 @@ def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was(
 ) -> None:
     path = tmp_path / "metadata.sqlite"
 
+    make_engine = sqlite.make_engine
+
     def failing(*args: Any, **options: Any) -> Any:
-        engine = sqlite.make_engine(*args, **options)
+        engine = make_engine(*args, **options)
 
         def refuse(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
             if "CREATE TABLE videos" in statement:
@@ -133,12 +135,12 @@ def test_an_upgrade_that_breaks_off_leaves_the_database_as_it_was(
         event.listen(engine, "before_cursor_execute", refuse)
         return engine
 
-    monkeypatch.setattr(upgrade_module, "make_engine", failing)
+    monkeypatch.setattr(sqlite, "make_engine", failing)
     with pytest.raises(KeyboardInterrupt):
-        upgrade(path)
+        upgrade_sqlite(path)
     assert _schema(path) == {}
     monkeypatch.undo()
-    upgrade(path)
+    upgrade_sqlite(path)
     assert "videos" in _schema(path)
 
 

@@ -42,9 +42,9 @@ async def _plan(metadata: SqlMetadata, question: Question) -> list[str]:
 
     async with metadata.unit_of_work() as uow:
         await add_file(uow, "f", [1, 2, 3])
-        event.listen(metadata._writers._engine, "before_cursor_execute", listen)
+        event.listen(metadata._alone._engine, "before_cursor_execute", listen)
         await question(uow)
-        event.remove(metadata._writers._engine, "before_cursor_execute", listen)
+        event.remove(metadata._alone._engine, "before_cursor_execute", listen)
         return await uow._session.read(explain)
 
 

@@ -131,13 +131,13 @@ class Gateway:
 
     def stored_bytes(self) -> int:
         """Return what all shards on all disks take, counted by looking."""
-        return sum(map(_size_bytes, (shard for number in (1, 2, 3) for shard in self.shards(number))))
+        return sum(map(size_bytes, (shard for number in (1, 2, 3) for shard in self.shards(number))))
 
     def health(self) -> dict[str, Any]:
         return dict(self.http.get("/api/v1/health").json())
 
 
-def _size_bytes(shard: Path) -> int:
+def size_bytes(shard: Path) -> int:
     try:
         return shard.stat().st_size
     except FileNotFoundError:  # deleted since it was listed

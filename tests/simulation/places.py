@@ -243,8 +243,8 @@ class SimulatedServer:
         assert isinstance(marker, Marker)
         return marker
 
-    async def record_delete_rounds(self, rounds: int) -> None:
-        await self._ask("record", rounds, lambda disk: disk.record_delete_rounds(rounds))
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
+        await self._ask("record", rounds, lambda disk: disk.record_delete_rounds(rounds, generation=generation))
 
     async def put(self, name: ShardName, data: ByteString) -> None:
         arrived: list[bytes] = []

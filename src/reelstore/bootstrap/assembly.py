@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from reelstore.bootstrap.metadata import is_shared
 from reelstore.bootstrap.reaching import DRIVERS, durable
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.chunkstore.store import ChunkStore, ChunkStoreLimits
@@ -26,10 +28,12 @@ from reelstore.services.eviction import Evictor
 from reelstore.services.expiry import expire_open_files
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.founding import FirstServer, found, identify, is_founded
+from reelstore.services.handover import Handover
 from reelstore.services.health import Monitor
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
+from reelstore.services.ownership import recognise
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
 from reelstore.services.proving import ShardProver
@@ -82,9 +86,14 @@ class Application:
     events: EventLog
     feed: LiveFeed
     retention: Retention
+    handover: Handover
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when it is about to end: it is not ready any more."""
 
     async def ready(self) -> tuple[bool, str]:
         """Say whether requests can be served, and why not: the metadata answers and enough servers take writes."""
+        if self.leaving.is_set():
+            return False, "this gateway is about to end; ask another one"
         try:
             async with self.metadata.snapshot() as view:
                 await view.rings.head()
@@ -122,7 +131,7 @@ async def assemble(
 
     policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
     cluster = await identify(metadata, policy, entropy=entropy)
-    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
+    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation, is_copy=not await recognise(metadata))
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
@@ -138,8 +147,7 @@ async def assemble(
     pace = Pace(settings.scrub_bytes_per_second, store.activity.idle_seconds)
     repairer = Repairer(fleet, store)
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
-    schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
-    rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
+    rebalancer = _rebalancer(settings, metadata, store, attention, repairer, pace, entropy)
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
     risks = RiskSurvey(metadata, topology, fleet, attention)
     return Application(
@@ -169,6 +177,7 @@ async def assemble(
         events=events,
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
+        handover=Handover(metadata, attention),
     )
 
 
@@ -189,6 +198,21 @@ def _chunk_store(
         is_known_bad=attention.is_known_bad,
         limits=_limits(settings),
     )
+
+
+def _rebalancer(
+    settings: Settings,
+    metadata: Metadata,
+    store: ChunkStore,
+    attention: Attention,
+    repairer: Repairer,
+    pace: Pace,
+    entropy: Entropy,
+) -> Rebalancer:
+    schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
+    rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
+    rebalancer.works = settings.background or not is_shared(settings)
+    return rebalancer
 
 
 async def _first_probe(monitor: Monitor) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 
 from reelstore.background.loops import Background, Chore
 from reelstore.bootstrap.assembly import Application, assemble
-from reelstore.bootstrap.metadata import open_metadata, sole_owner
+from reelstore.bootstrap.metadata import is_shared, open_metadata, sole_owner
 from reelstore.bootstrap.reaching import drivers_of, node_access
 from reelstore.config import Settings
 from reelstore.domain.errors import MetadataUnavailable
@@ -16,6 +16,9 @@ from reelstore.domain.ids import Entropy
 from reelstore.repositories.interface import Metadata
 from reelstore.services.leases import RENEW_SECONDS
 
+FOLLOW_SECONDS = 0.5
+"""How soon this process knows of an epoch that another one began."""
+HANDOVER_SECONDS = 1.0
 CLOCK_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 REMOVAL_SECONDS = 5.0
@@ -49,7 +52,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
     application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(node_access(settings)))
-    if settings.database_url is None:  # the data folder is locked: whoever held a lease is gone
+    if not is_shared(settings):  # the data folder is locked: whoever held a lease is gone
         await application.rebalancer.leases.forget_others()
     background = background_of(application)
     try:
@@ -58,6 +61,9 @@ async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -
     finally:
         application.feed.close()
         await background.stop()
+        if is_shared(settings):
+            with suppress(MetadataUnavailable):  # all is seen again
+                await application.handover.give()
         with suppress(MetadataUnavailable):  # leases end by themselves
             await application.rebalancer.leases.leave()
         await application.store.close()
@@ -71,6 +77,10 @@ def background_of(application: Application) -> Background:
         Chore("probing servers", settings.probe_seconds, application.monitor.probe_all),
         Chore("watching the clock", CLOCK_SECONDS, application.clock_guard.tick),
     ]
+    if is_shared(settings):
+        chores.append(Chore("following other processes", FOLLOW_SECONDS, application.monitor.catch_up))
+        do = application.handover.take if settings.background else application.handover.give
+        chores.append(Chore("handing needs over", HANDOVER_SECONDS, do))
     if settings.background:
         chores += [
             Chore("keeping leases", RENEW_SECONDS, application.rebalancer.leases.renew),

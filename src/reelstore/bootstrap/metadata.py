@@ -15,9 +15,22 @@ from reelstore.domain.errors import (
 from reelstore.repositories.interface import Metadata
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
+from reelstore.repositories.sql.postgresql import database_url, is_postgresql, shown
 
 DATABASE_FILE = "metadata.sqlite"
 LOCK_FILE = "reelstore.lock"
+
+
+def is_shared(settings: Settings) -> bool:
+    """Return whether other processes may use the same metadata: gateways and workers over one PostgreSQL."""
+    return not settings.memory and settings.database_url is not None and is_postgresql(settings.database_url)
+
+
+def describe(settings: Settings) -> str:
+    """Say for people where the metadata is, without a password."""
+    if is_shared(settings):
+        return shown(database_url(settings.database_url or ""))
+    return "in memory, gone when this ends" if settings.memory else str(settings.data.resolve())
 
 
 async def open_metadata(settings: Settings) -> Metadata:
@@ -29,13 +42,17 @@ async def open_metadata(settings: Settings) -> Metadata:
     """
     if settings.memory:
         return InMemoryMetadata()
-    url = settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
-    return await SqlMetadata.open(url)
+    return await SqlMetadata.open(metadata_url(settings))
+
+
+def metadata_url(settings: Settings) -> str:
+    """Return where the metadata is: what was set, or the file in the data folder."""
+    return settings.database_url or f"sqlite:///{settings.data.resolve() / DATABASE_FILE}"
 
 
 @contextmanager
 def sole_owner(settings: Settings) -> Iterator[None]:
-    """Make the data folder and hold it for this process.
+    """Make the data folder, and hold it for this process where the metadata is its alone.
 
     Raises:
         ConfigurationError: it cannot be made, or another process holds it.
@@ -43,12 +60,15 @@ def sole_owner(settings: Settings) -> Iterator[None]:
     if settings.memory:
         yield
         return
-    folder = settings.data
+    folder, how = settings.data, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = None if is_shared(settings) else os.open(folder / LOCK_FILE, how, 0o600)
     except OSError as error:
         raise ConfigurationError(f"the data folder {folder} cannot be used: {error.strerror}") from None
+    if lock is None:
+        yield
+        return
     try:
         _lock(lock, folder)
         yield

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 
-from reelstore.domain.errors import ServerRefused, ServerUnauthorized, ServerUnavailable
+from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnauthorized, ServerUnavailable
 from reelstore.domain.server import Server, ServerState
 from reelstore.storage.interface import Marker, Resizable, StorageServer, Usage
 
@@ -105,12 +105,22 @@ class Fleet:
     Args:
         connect: makes the driver of a server, without touching its place.
         cluster_id, generation: what markers are written with, and compared to.
+        is_copy: the metadata may be a copy of another one that is in use: each marker is put ahead of both before the
+            server is used, so that neither deletes (see `services.ownership`).
     """
 
-    def __init__(self, connect: Callable[[Server], StorageServer], *, cluster_id: str, generation: str) -> None:
+    def __init__(
+        self,
+        connect: Callable[[Server], StorageServer],
+        *,
+        cluster_id: str,
+        generation: str,
+        is_copy: bool = False,
+    ) -> None:
         self._connect = connect
         self._cluster_id = cluster_id
         self._generation = generation
+        self._is_copy = is_copy
         self._members: dict[int, FleetMember] = {}
 
     def __iter__(self) -> Iterator[FleetMember]:
@@ -177,11 +187,16 @@ class Fleet:
             if member.attached:
                 await member.driver.check()
             else:
-                await self.attach(member.driver, member.server.name, claim=False)
+                marker = await self.attach(member.driver, member.server.name, claim=False)
+                if self._is_copy:
+                    await member.driver.record_delete_rounds(marker.delete_rounds + 1)
                 member.attached = True
             usage = await member.driver.usage()
         except ServerUnavailable as error:
             member.failed(error)
+            return False
+        except ServerFull as error:  # of its marker
+            member.failed(ServerUnavailable(str(error), server=member.server.name))
             return False
         member.problem = member.failure = None
         member.saw(usage)

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from reelstore import __version__
 from reelstore.cli import (
     capacity,
+    db,
     demo,
     download,
     events,
@@ -32,6 +33,7 @@ from reelstore.cli import (
     upload,
     verify,
     videos,
+    worker,
 )
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import explain
@@ -90,7 +92,9 @@ def _options(
 
 
 serve.register(app)
+worker.register(app)
 node.register(app)
+db.register(app)
 demo.register(app)
 upload.register(app)
 download.register(app)

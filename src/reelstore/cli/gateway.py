@@ -16,7 +16,7 @@ import uvicorn
 from uvicorn.supervisors import ChangeReload
 
 from reelstore import __version__
-from reelstore.bootstrap import Application, running
+from reelstore.bootstrap import Application, describe, running
 from reelstore.cli import output
 from reelstore.cli.allocation import keep_freed_chunks
 from reelstore.cli.serving import Ending, Server, listening_socket, log_to_standard_error, new_loop
@@ -68,6 +68,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             port=settings.port,
             shutdown_timeout_seconds=math.ceil(settings.graceful_seconds),
         )
+        ending.drain_seconds, ending.leaving = settings.drain_seconds, application.leaving
         ending.server = Server(config, on_listening=lambda: output.say(announcement))
         gc.freeze()  # modules, routes and rings stay for good: a collection that looked at them took 70 ms of the loop
         await ending.server.serve(sockets=[listener])
@@ -77,10 +78,9 @@ async def _announcement(application: Application, listener: socket.socket) -> st
     """Say where it listens, where the data is, and what is not as it should be."""
     settings, status = application.settings, await application.health.status()
     host, port = listener.getsockname()[:2]
-    place = "in memory, gone when this ends" if settings.memory else str(settings.data.resolve())
     lines = [
         f"Reelstore {__version__} listens on http://{f'[{host}]' if ':' in host else host}:{port}",
-        f"data: {output.printable(place)}",
+        f"data: {output.printable(describe(settings))}",
         f"servers: {status.servers_up} of {status.servers_total} up",
     ]
     if status.health != "ok":

@@ -35,13 +35,22 @@ def serve(
     database_url: Annotated[
         str | None,
         typer.Option(
-            envvar="REELSTORE_DATABASE_URL", metavar="URL", help="The metadata database (SQLite in the data folder)."
+            envvar="REELSTORE_DATABASE_URL",
+            metavar="URL",
+            help="The metadata database: postgresql://… (SQLite in the data folder).",
         ),
     ] = None,
     memory: Annotated[
         bool | None,
         typer.Option("--memory", help="Keep everything in memory, gone when this ends.  [env var: REELSTORE_MEMORY]"),
     ] = None,
+    no_background: Annotated[
+        bool,
+        typer.Option(
+            "--no-background",
+            help="Leave moving, mending and freeing to `reelstore worker`.  [env var: REELSTORE_BACKGROUND=false]",
+        ),
+    ] = False,
     config: Annotated[
         str | None,
         typer.Option(
@@ -71,6 +80,7 @@ def serve(
         "port": port,
         "database_url": database_url,
         "memory": memory,
+        "background": False if no_background else None,
         "log_level": log_level,
     }
     try:

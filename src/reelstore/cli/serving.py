@@ -38,10 +38,15 @@ class Server(uvicorn.Server):
 
 
 class Ending:
-    """Turn signals into an end: of the start, of the server after the requests in progress, of the server at once."""
+    """Turn signals into an end: of the start, of the server after the requests in progress, of the server at once.
+
+    A server that drains first goes on for a while, so that whoever asks it whether it is ready can turn elsewhere.
+    """
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None
+        self.drain_seconds = 0.0
+        self.leaving = asyncio.Event()
         self._starting = asyncio.current_task()
         for number in ENDING_SIGNALS:
             asyncio.get_running_loop().add_signal_handler(number, self._ask)
@@ -52,8 +57,17 @@ class Ending:
             self._starting.cancel()
         elif self.server.should_exit:
             self.server.force_exit = True
+        elif self.drain_seconds and not self.leaving.is_set():
+            self.leaving.set()
+            asyncio.get_running_loop().call_later(self.drain_seconds, self._end, self.server)
+            output.say(f"not ready any more; ending in {self.drain_seconds:g} s, or at the next signal")
         else:
-            self.server.should_exit = True
+            self._end(self.server)
+
+    def _end(self, server: uvicorn.Server) -> None:
+        if not server.should_exit:
+            self.leaving.set()
+            server.should_exit = True
             output.say("ending: requests in progress are answered first; a second signal ends them")
 
 

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     CHUNK_LOST = "chunk.lost"
     CHUNK_FOUND = "chunk.found"
     DELETES_STOPPED = "deletes.stopped"
+    METADATA_ACCEPTED = "metadata.accepted"
     CLOCK_JUMPED = "clock.jumped"
 
 

@@ -33,7 +33,10 @@ async def _size(folder: NodeFolder, _: Admitted, __: Mapping[str, Any]) -> Any: 
 
 
 async def _record_delete_rounds(folder: NodeFolder, admitted: Admitted, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    await folder.served(admitted).record_delete_rounds(int(given["rounds"]))
+    generation = given.get("generation")
+    await folder.served(admitted).record_delete_rounds(
+        int(given["rounds"]), generation=None if generation is None else str(generation)
+    )
 
 
 async def _stat(folder: NodeFolder, admitted: Admitted, given: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON

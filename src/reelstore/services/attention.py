@@ -4,31 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass
 
 from reelstore.chunkstore.fetching import Defect
 from reelstore.domain.chunk import ShardName
+from reelstore.repositories.interface import Need, Partition
 
-Partition = tuple[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Why a partition is looked at.
-
-    Args:
-        verify: read and hash every expected shard, because a bad one was met.
-        collect: drop chunks that nothing refers to any more.
-        unsettled: its version must be raised first, because a defect was found.
-    """
-
-    verify: bool = False
-    collect: bool = False
-    unsettled: bool = False
-
-    def __or__(self, other: Need) -> Need:
-        """Join two needs."""
-        return Need(self.verify or other.verify, self.collect or other.collect, self.unsettled or other.unsettled)
+__all__ = ["Attention", "Need", "Partition"]
 
 
 class Attention:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 from reelstore.chunkstore.fleet import ANSWER_SECONDS, Fleet, FleetMember
 from reelstore.domain.errors import ServerFull, ServerUnavailable
-from reelstore.domain.event import Event, EventKind
 from reelstore.repositories.interface import Cluster, Metadata
 from reelstore.services.control import Control, Paused
+from reelstore.services.ownership import stop_deletes
 from reelstore.storage.interface import Marker, ShardEntry
 
 log = logging.getLogger(__name__)
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 class DeleteRounds:
     """Count rounds of deletes, in the metadata first and then in each server's marker.
 
-    A marker that is ahead of the metadata, or of another generation, means that this metadata is a copy that was
-    restored or cloned, and knows less than the servers do: every delete in the cluster stops, until an operator
-    accepts.
+    A marker that is ahead of the metadata, or of another generation, means that another metadata database knows more
+    of the servers than this one does, which may be a copy: every delete in the cluster stops, until an operator accepts
+    (see `services.ownership`).
 
     Args:
         metadata: counts the rounds.
@@ -88,15 +88,15 @@ class DeleteRounds:
         found = await asyncio.gather(*map(self._marker, members))
         markers = [(member, marker) for member, marker in zip(members, found, strict=True) if marker is not None]
         async with self._metadata.snapshot() as view:
-            cluster = await view.cluster.get()
+            cluster, here = await view.cluster.get(), await view.cluster.whereabouts()
         if cluster is None:
             return frozenset()
-        was_stopped = self.stopped_because is not None
-        for member, marker in markers:
-            self._compare(member, marker, cluster)
-        if self.stopped_because is not None:
-            if not was_stopped:
-                await self._tell(self.stopped_because)
+        contradictions = (_contradiction(member, marker, cluster) for member, marker in markers)
+        moved = None if cluster.home in {None, here} else f"the metadata database is in {here}, and was {cluster.home}"
+        reason = cluster.deletes_stopped or moved or next(filter(None, contradictions), None)
+        self.stopped_because = reason
+        if reason is not None:
+            await stop_deletes(self._metadata, reason)
             return frozenset()
         async with self._metadata.unit_of_work() as uow:
             rounds = await uow.cluster.raise_delete_rounds()
@@ -128,24 +128,15 @@ class DeleteRounds:
             member.failed(error)
             return None
 
-    def _compare(self, member: FleetMember, marker: Marker, cluster: Cluster) -> None:
-        """Stop all deletes when a marker contradicts the metadata."""
-        if marker.generation != cluster.generation:
-            self._stop(f"server {member.server.name} belongs to another generation of the metadata")
-        elif marker.delete_rounds > cluster.delete_rounds:
-            self._stop(
-                f"server {member.server.name} has seen {marker.delete_rounds} rounds of deletes, "
-                f"the metadata knows of {cluster.delete_rounds}: it was restored from an older state"
-            )
 
-    async def _tell(self, reason: str) -> None:
-        async with self._metadata.unit_of_work() as uow:
-            await uow.events.add(
-                Event(EventKind.DELETES_STOPPED, "", f"no shard is deleted any more: {reason}", await uow.now())
-            )
-            await uow.commit()
-
-    def _stop(self, reason: str) -> None:
-        if self.stopped_because is None:
-            log.error("no shard is deleted any more: %s", reason)
-        self.stopped_because = reason
+def _contradiction(member: FleetMember, marker: Marker, cluster: Cluster) -> str | None:
+    """Return how a marker contradicts the metadata; None if it does not."""
+    name = member.server.name
+    if marker.generation != cluster.generation:
+        return f"server {name} belongs to another generation of the metadata"
+    if marker.delete_rounds > cluster.delete_rounds:
+        return (
+            f"server {name} has seen {marker.delete_rounds} rounds of deletes, the metadata knows of "
+            f"{cluster.delete_rounds}: it was restored from an older state, or a copy of it is running"
+        )
+    return None

@@ -49,6 +49,7 @@ async def identify(metadata: Metadata, policy: Policy, *, entropy: Entropy) -> C
                 delete_rounds=0,
                 default_policy=policy.name,
                 created_at=await uow.now(),
+                home=await uow.cluster.whereabouts(),
             )
             await uow.cluster.add(cluster)
             await uow.commit()
@@ -73,7 +74,7 @@ async def found(
     """Claim the first servers and begin epoch 1, in that order; a crash between the two is repeated at the next start.
 
     Returns:
-        the servers, in the order given.
+        the servers, in the order given; those that are registered where another process was quicker.
 
     Raises:
         ServerRefused: a place belongs to another cluster; nothing was registered.
@@ -95,6 +96,8 @@ async def found(
     rings = RingSet(1, {policy.name: ring})
     rings.validate()
     async with metadata.unit_of_work() as uow:
+        if await uow.rings.head(lock=True) > 0:  # another gateway began at the same moment
+            return list(await uow.servers.list())
         now = await uow.now()
         await uow.policies.add(policy)
         for server in servers:

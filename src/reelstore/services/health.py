@@ -94,12 +94,12 @@ class Monitor:
         Raises:
             MetadataUnavailable: nothing was written down; the next call does it.
         """
-        await self._catch_up()
+        await self.catch_up()
         members = list(self._fleet)
         await asyncio.gather(*(self._probe(member) for member in members))
         await self._record(members)
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """Follow what other processes have changed, if they have."""
         async with self._metadata.snapshot() as view:
             servers, epoch = await view.servers.list(), await view.rings.head()

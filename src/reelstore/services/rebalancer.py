@@ -86,7 +86,10 @@ class Schedule:
 
 @dataclass(slots=True)
 class Rebalancer:
-    """Drive a `Reconciler`, beside those of other processes: what one of them works on is passed over by the others."""
+    """Drive a `Reconciler`, beside those of other processes: what one of them works on is passed over by the others.
+
+    One that does not work, in a gateway that leaves this to others, only says how far they are.
+    """
 
     metadata: Metadata
     topology: TopologyCache
@@ -98,6 +101,7 @@ class Rebalancer:
     leases: BlockLeases
     progress: Progress
     journal: Journal
+    works: bool = True
     _steps: int = 0
     _blocked: dict[Partition, str] = field(default_factory=dict)
     _scrub_again_at: dict[Partition, float] = field(default_factory=dict)  # where shards stay bad: it never counts
@@ -344,7 +348,7 @@ class Rebalancer:
             state = RebalanceState.BLOCKED
         elif unproved:
             state = RebalanceState.RUNNING
-        elif not await self._knows_what_is_lost():
+        elif self.works and not await self._knows_what_is_lost():
             state = RebalanceState.RUNNING
             reasons = ("everything is listed once, to know whether a chunk is lost", *reasons)
         else:

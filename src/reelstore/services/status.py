@@ -117,6 +117,8 @@ class ClusterHealth:
             if active < policy.copies
         ]
         reasons += [reason for reason in (self._guard.holds(),) if reason is not None]
+        if cluster is not None and cluster.deletes_stopped is not None:
+            reasons.append(f"nothing is freed: {cluster.deletes_stopped}")
         return ClusterStatus(
             id=cluster.id if cluster else "",
             health="ok" if not reasons else "critical" if lost or unstorable or unreadable else "degraded",

@@ -108,8 +108,12 @@ class StorageServer(Protocol):
         """Prove that the attached place is still there and still ours; return its marker as it is now."""
         ...
 
-    async def record_delete_rounds(self, rounds: int) -> None:
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
         """Write the count of delete rounds into the marker, durably; never lowers it.
+
+        Args:
+            rounds: the count.
+            generation: of the metadata that an operator has accepted; None leaves that of the marker.
 
         Raises:
             ServerFull: no room for the new marker; the old one stays.

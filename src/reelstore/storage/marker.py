@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from blake3 import blake3
@@ -21,6 +21,15 @@ MARKER_VERSION = 1
 MARKER_SIZE_BYTES_MAX = 64 * 1024
 
 _VERSION_KEY = "reelstore_marker"
+
+
+def recorded(marker: Marker, rounds: int, generation: str | None) -> Marker:
+    """Return a marker after `StorageServer.record_delete_rounds`."""
+    return replace(
+        marker,
+        delete_rounds=max(rounds, marker.delete_rounds),
+        generation=marker.generation if generation is None else generation,
+    )
 
 
 def dump_marker(marker: Marker) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count, islice
 
@@ -15,6 +15,7 @@ from reelstore.domain.chunk import ShardName
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing
 from reelstore.storage.checks import check_adoption, check_capacity, check_name, check_policy, check_size, check_span
 from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Usage
+from reelstore.storage.marker import recorded
 
 CAPACITY_BYTES_DEFAULT = 4 * 1024**3
 QUARANTINED_MAX = 100
@@ -97,10 +98,10 @@ class MemoryServer:
         """See `StorageServer`."""
         return self._require_attached()
 
-    async def record_delete_rounds(self, rounds: int) -> None:
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
         """See `StorageServer`."""
         marker = self._require_attached()
-        self._marker = replace(marker, delete_rounds=max(rounds, marker.delete_rounds))
+        self._marker = recorded(marker, rounds, generation)
 
     async def put(self, name: ShardName, data: ByteString) -> None:
         """See `StorageServer`."""

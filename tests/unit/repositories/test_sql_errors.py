@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 
+import psycopg.errors
 import pytest
 from sqlalchemy.exc import OperationalError, StatementError
 
-from reelstore.domain.errors import IntegrityViolation, InvalidInput, MetadataFull, MetadataUnavailable
-from reelstore.repositories.sql.errors import DEFECTS, UNAVAILABLE, translate
+from reelstore.domain.errors import (
+    IntegrityViolation,
+    InvalidInput,
+    MetadataContended,
+    MetadataFull,
+    MetadataUnavailable,
+)
+from reelstore.repositories.sql.errors import CLASS_OF_VALUES, DEFECTS, STATES_UNAVAILABLE, UNAVAILABLE, translate
 
 
 def _error(code: int) -> sqlite3.Error:
@@ -50,3 +57,41 @@ def test_values_that_no_database_can_hold_are_invalid_input() -> None:
 
 def test_what_is_no_database_error_is_left_alone() -> None:
     assert translate(ValueError("x")) is None
+
+
+STATES = {
+    error.sqlstate: error
+    for error in vars(psycopg.errors).values()
+    if isinstance(error, type) and issubclass(error, psycopg.Error) and error.sqlstate
+}
+_WORDS = "02 03 09 0A 0B 0F 0L 0P 0Z 10 20 21 23 24 26 27 2B 2D 2F 34 38 39 3B 3F 42 44 54 72 HV P0"
+CLASSES_OF_DEFECTS = set(_WORDS.split())
+
+
+def test_each_class_of_postgresqls_states_is_in_one_part_of_the_table() -> None:
+    classes = {state[:2] for state in STATES}
+    known = {state for state in STATES_UNAVAILABLE if len(state) == 2} | {CLASS_OF_VALUES}
+    assert classes == known | CLASSES_OF_DEFECTS
+    assert not known & CLASSES_OF_DEFECTS
+
+
+@pytest.mark.parametrize("state", sorted(STATES))
+def test_each_state_becomes_an_error_of_ours(state: str) -> None:
+    if state in {"40001", "40P01"}:
+        expected: type[Exception] = MetadataContended
+    elif state == "53100":
+        expected = MetadataFull
+    elif state.startswith("22"):
+        expected = InvalidInput
+    elif state in STATES_UNAVAILABLE or state[:2] in STATES_UNAVAILABLE:
+        expected = MetadataUnavailable
+    else:
+        expected = IntegrityViolation
+    assert type(translate(OperationalError("SELECT", {}, STATES[state]("a message")))) is expected
+
+
+def test_what_psycopg_raises_by_itself_is_told_apart() -> None:
+    assert isinstance(translate(psycopg.OperationalError("connection refused")), MetadataUnavailable)
+    assert isinstance(translate(psycopg.InterfaceError("the connection is closed")), MetadataUnavailable)
+    assert isinstance(translate(psycopg.DataError("NUL")), InvalidInput)
+    assert isinstance(translate(psycopg.ProgrammingError("no placeholders")), IntegrityViolation)

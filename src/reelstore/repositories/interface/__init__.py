@@ -8,10 +8,10 @@ All work happens inside a unit of work, which is rolled back unless committed:
         ...
         await uow.commit()
 
-Units of work that may write are serialisable with each other in what the storage protocol needs: locks taken here
-are held until the end. Every method may raise `MetadataUnavailable` (a retry of the whole unit can help). A write
-that a constraint refuses raises `IntegrityViolation`, a defect of the caller. After either, the unit can only be
-rolled back.
+Units of work that may write come one after the other; only what is transacted runs beside other such work
+(`Metadata.transact`). Locks taken here are held until the end. Every method may raise `MetadataUnavailable` (a retry
+of the whole unit can help). A write that a constraint refuses raises `IntegrityViolation`, a defect of the caller.
+After either, the unit can only be rolled back.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from reelstore.repositories.interface.operations import (
     KeptPlan,
     Lease,
     LeaseRepository,
+    Need,
+    NeedRepository,
+    Partition,
     PlanRepository,
     RebalanceControl,
     UsageRepository,
@@ -68,7 +71,10 @@ __all__ = [
     "Lease",
     "LeaseRepository",
     "Metadata",
+    "Need",
+    "NeedRepository",
     "NewChunk",
+    "Partition",
     "PartitionRepository",
     "PartitionState",
     "PlanRepository",

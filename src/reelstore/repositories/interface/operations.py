@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,29 @@ class Lease:
     name: str
     holder: str
     expires_at: datetime
+
+
+Partition = tuple[str, int]
+"""A policy, and the number of one of its partitions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Why a partition is looked at.
+
+    Args:
+        verify: read and hash every expected shard, because a bad one was met.
+        collect: drop chunks that nothing refers to any more.
+        unsettled: its version must be raised first, because a defect was found.
+    """
+
+    verify: bool = False
+    collect: bool = False
+    unsettled: bool = False
+
+    def __or__(self, other: Need) -> Need:
+        """Join two needs."""
+        return Need(self.verify or other.verify, self.collect or other.collect, self.unsettled or other.unsettled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +108,22 @@ class LeaseRepository(Protocol):
 
     async def drop_ended(self, now: datetime) -> int:
         """Forget leases that ended before; return how many."""
+        ...
+
+
+class NeedRepository(Protocol):
+    """Keep what gateways have met until a worker takes it over."""
+
+    async def add(self, needs: Mapping[Partition, Need]) -> None:
+        """Keep needs; each is joined with what is kept of its partition already."""
+        ...
+
+    async def list(self, *, limit: int) -> Mapping[Partition, Need]:
+        """Return up to `limit`, in order of policy and partition."""
+        ...
+
+    async def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget those of these partitions."""
         ...
 
 

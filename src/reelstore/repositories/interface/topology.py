@@ -22,6 +22,9 @@ class Cluster:
         delete_rounds: how many rounds of deletes were begun.
         default_policy: for videos stored without naming one.
         created_at: in UTC.
+        home: where the database was when it was last accepted; see `ClusterRepository.whereabouts`. None until a
+            worker notes it.
+        deletes_stopped: why no shard may be deleted until an operator accepts (rule 12); None while all is well.
     """
 
     id: str
@@ -29,6 +32,8 @@ class Cluster:
     delete_rounds: int
     default_policy: str
     created_at: datetime
+    home: str | None = None
+    deletes_stopped: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,4 +215,15 @@ class ClusterRepository(Protocol):
 
     async def raise_delete_rounds(self) -> int:
         """Add one to the count of delete rounds and return it."""
+        ...
+
+    async def update(self, cluster: Cluster) -> None:
+        """Replace it; its id and its time of creation stay."""
+        ...
+
+    async def whereabouts(self) -> str:
+        """Return what tells this database from a copy of it: another file, server or timeline has another one.
+
+        A backup that is restored, a dump that is loaded elsewhere and a standby that is promoted are copies.
+        """
         ...

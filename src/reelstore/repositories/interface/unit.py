@@ -12,6 +12,7 @@ from reelstore.repositories.interface.operations import (
     CounterRepository,
     EventRepository,
     LeaseRepository,
+    NeedRepository,
     PlanRepository,
     UsageRepository,
 )
@@ -86,6 +87,11 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def needs(self) -> NeedRepository:
+        """Needs that wait for a worker."""
+        ...
+
+    @property
     def control(self) -> ControlRepository:
         """How the background may move and mend data."""
         ...
@@ -133,7 +139,7 @@ class Metadata(Protocol):
     """Hand out units of work."""
 
     def unit_of_work(self, *, frees: bool = False) -> UnitOfWork:
-        """Return a unit that may write. Keep it short: writers wait for each other.
+        """Return a unit that may write, alone: it waits for every other writer, and they wait for it. Keep it short.
 
         Args:
             frees: it deletes more than it adds, and may use the room that is kept for that on a full volume.
@@ -143,11 +149,14 @@ class Metadata(Protocol):
     async def transact(self, work: Callable[[UnitOfWork], Awaitable[T]], *, frees: bool = False) -> T:
         """Run `work` in a unit that may write, commit, and return what it returned; roll back if it raises.
 
-        The same as `unit_of_work` in fewer steps: a database whose connection has a thread of its own runs all of it
-        there at once. A cancelled call has committed, or not, when `CancelledError` is raised.
+        For what is done often: a database whose connection has a thread of its own runs all of it there at once, and
+        one that can runs several side by side. No other unit of work writes meanwhile, but what is transacted may: it
+        decides only by rows that it has locked, or that nobody changes. A cancelled call has committed, or not, when
+        `CancelledError` is raised.
 
         Args:
-            work: what to do, perhaps in another thread. It waits for nothing but its unit, and does not commit.
+            work: what to do, perhaps in another thread, and perhaps more than once: a try that lost against another
+                one was rolled back. It waits for nothing but its unit, and does not commit.
             frees: see `unit_of_work`.
         """
         ...

@@ -33,6 +33,17 @@ class InMemoryCluster:
         self._tables.cluster.put(THE_ROW, replace(cluster, delete_rounds=cluster.delete_rounds + 1))
         return cluster.delete_rounds + 1
 
+    async def update(self, cluster: Cluster) -> None:
+        """See `ClusterRepository.update`."""
+        known = await self.get()
+        if known is None:
+            raise self._tables.violation("the cluster's row is not there yet")
+        self._tables.cluster.put(THE_ROW, replace(cluster, id=known.id, created_at=known.created_at))
+
+    async def whereabouts(self) -> str:
+        """See `ClusterRepository.whereabouts`. A dictionary is gone with its process, and never a copy."""
+        return "memory"
+
 
 class InMemoryIdempotency:
     """See `IdempotencyRepository`."""

@@ -18,6 +18,7 @@ from reelstore.repositories.memory.operations import (
     InMemoryControl,
     InMemoryCounters,
     InMemoryLeases,
+    InMemoryNeeds,
     InMemoryUsage,
 )
 from reelstore.repositories.memory.tables import Tables
@@ -89,6 +90,7 @@ class _InMemoryUnit:
         self._cluster = InMemoryCluster(tables)
         self._idempotency = InMemoryIdempotency(tables)
         self._leases = InMemoryLeases(tables)
+        self._needs = InMemoryNeeds(tables)
         self._control = InMemoryControl(tables)
         self._events = InMemoryEvents(tables)
         self._plans = InMemoryPlans(tables)
@@ -159,6 +161,12 @@ class _InMemoryUnit:
         """See `UnitOfWork.leases`."""
         self._check_active()
         return self._leases
+
+    @property
+    def needs(self) -> InMemoryNeeds:
+        """See `UnitOfWork.needs`."""
+        self._check_active()
+        return self._needs
 
     @property
     def control(self) -> InMemoryControl:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from reelstore.domain.counter import Counter
-from reelstore.repositories.interface import Lease, RebalanceControl, UsageSample
+from reelstore.repositories.interface import Lease, Need, Partition, RebalanceControl, UsageSample
 from reelstore.repositories.memory.tables import THE_ROW, Tables, adjust
 
 
@@ -43,6 +43,28 @@ class InMemoryLeases:
         for name in ended:
             self._tables.leases.drop(name)
         return len(ended)
+
+
+class InMemoryNeeds:
+    """See `NeedRepository`."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    async def add(self, needs: Mapping[Partition, Need]) -> None:
+        """See `NeedRepository.add`."""
+        for partition, need in needs.items():
+            self._tables.needs.put(partition, need | (self._tables.needs.get(partition) or Need()))
+
+    async def list(self, *, limit: int) -> Mapping[Partition, Need]:
+        """See `NeedRepository.list`."""
+        return dict(sorted(self._tables.needs.items())[:limit])
+
+    async def drop(self, partitions: Collection[Partition]) -> None:
+        """See `NeedRepository.drop`."""
+        for partition in partitions:
+            if partition in self._tables.needs:
+                self._tables.needs.drop(partition)
 
 
 class InMemoryControl:

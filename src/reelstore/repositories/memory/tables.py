@@ -19,6 +19,8 @@ from reelstore.repositories.interface import (
     Cluster,
     KeptPlan,
     Lease,
+    Need,
+    Partition,
     PartitionState,
     RebalanceControl,
     RingRecord,
@@ -70,6 +72,7 @@ class Tables:
     videos: Table[str, Video] = field(default_factory=Table)
     idempotency: Table[str, RememberedKey] = field(default_factory=Table)
     leases: Table[str, Lease] = field(default_factory=Table)
+    needs: Table[Partition, Need] = field(default_factory=Table)
     control: Table[int, RebalanceControl] = field(default_factory=Table)
     events: Table[int, Event] = field(default_factory=Table)
     event_head: Table[int, int] = field(default_factory=Table)

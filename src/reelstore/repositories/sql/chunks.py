@@ -49,6 +49,9 @@ class SqlChunks:
         def work(connection: Connection) -> None:
             for batch in batches(sorted(set(chunk_ids))):
                 written = chunks.c.id.in_(batch) & (chunks.c.state == ChunkState.WRITING)
+                # An UPDATE locks rows as it meets them: two of them could lock each other out.
+                in_order = select(chunks.c.id).where(written).order_by(chunks.c.id).with_for_update(key_share=True)
+                connection.execute(in_order).all()
                 connection.execute(update(chunks).where(written), {"state": ChunkState.LIVE})
 
         await self._session.write(work)
@@ -120,12 +123,13 @@ def _obtain(connection: Connection, policy: str, new: Sequence[NewChunk]) -> Seq
         ],
     )
     found = {row.digest: chunk_of(row) for row in made}
-    _count(connection, found.values(), sign=1)
+    new_rows = list(found.values())
     for batch in batches(sorted(wanted.keys() - found.keys())):
         mine = (chunks.c.policy == policy) & chunks.c.digest.in_(batch)
-        # The lock keeps a collector from deleting a row between here and the reference to it.
-        rows = connection.execute(select(chunks).where(mine).order_by(chunks.c.digest).with_for_update(key_share=True))
-        found.update((row.digest, chunk_of(row)) for row in rows)
+        # The lock keeps a row from being deleted between here and the reference to it, and nobody else from using it.
+        locked = select(chunks).where(mine).order_by(chunks.c.digest).with_for_update(read=True, key_share=True)
+        found.update((row.digest, chunk_of(row)) for row in connection.execute(locked))
+    _count(connection, new_rows, sign=1)  # the last: every other upload waits for this row from here on
     return [found[chunk.digest] for chunk in new]
 
 

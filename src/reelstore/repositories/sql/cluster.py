@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from reelstore.domain.errors import IntegrityViolation
 from reelstore.repositories.interface import Cluster
-from reelstore.repositories.sql.dialects import upsert
+from reelstore.repositories.sql.dialects import upsert, whereabouts
 from reelstore.repositories.sql.schema import cluster, idempotency_keys
 from reelstore.repositories.sql.session import Session
 
@@ -41,6 +41,25 @@ class SqlCluster:
             return rounds
 
         return await self._session.write(work)
+
+    async def update(self, cluster: Cluster) -> None:
+        """See `ClusterRepository.update`."""
+        changed = {
+            "generation": cluster.generation,
+            "delete_rounds": cluster.delete_rounds,
+            "default_policy": cluster.default_policy,
+            "home": cluster.home,
+            "deletes_stopped": cluster.deletes_stopped,
+        }
+        if not await self._session.write(lambda connection: connection.execute(update(_TABLE), changed).rowcount):
+            raise IntegrityViolation("the cluster's row is not there yet")
+
+    async def whereabouts(self) -> str:
+        """See `ClusterRepository.whereabouts`."""
+        return await self._session.read(whereabouts)
+
+
+_TABLE = cluster
 
 
 def _add_cluster(connection: Connection, new: Cluster) -> None:

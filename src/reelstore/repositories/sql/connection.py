@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
+from reelstore.domain.errors import MetadataUnavailable
 from reelstore.repositories.sql.errors import TRANSLATED, translate
 
 T = TypeVar("T")
@@ -52,6 +53,25 @@ class ThreadedConnection:
         if self._driving == get_ident():
             return self._run(work)
         return await self._hop(lambda: self._run(work))
+
+    async def begin(self, work: Callable[[Connection], T]) -> T:
+        """Run the first work of a transaction; see `run`.
+
+        A connection that has been idle may be lost since: nothing has happened yet, so it is tried on a new one.
+        """
+        if self._driving == get_ident():
+            return self._run_first(work)
+        return await self._hop(lambda: self._run_first(work))
+
+    def _run_first(self, work: Callable[[Connection], T]) -> T:
+        was_open = self._connection is not None
+        try:
+            return self._run(work)
+        except MetadataUnavailable:
+            if not (was_open and self._connection is not None and self._connection.invalidated):
+                raise
+        self._discard()
+        return self._run(work)
 
     async def drive(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the connection's thread and return what it returns: one hop for all its calls of `run`.
@@ -128,6 +148,8 @@ class ThreadedConnection:
         try:
             connection.rollback()
         except TRANSLATED:
+            self._discard()
+        if connection.invalidated:
             self._discard()
 
     def _discard(self) -> None:

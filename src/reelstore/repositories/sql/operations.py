@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, delete, func, select
 
 from reelstore.domain.counter import Counter
-from reelstore.repositories.interface import Lease, RebalanceControl, UsageSample
+from reelstore.repositories.interface import Lease, Need, Partition, RebalanceControl, UsageSample
 from reelstore.repositories.sql.dialects import upsert
-from reelstore.repositories.sql.schema import control, counters, leases, usage_samples
+from reelstore.repositories.sql.schema import control, counters, leases, needs, usage_samples
 from reelstore.repositories.sql.session import Session
 
 
@@ -49,6 +49,45 @@ class SqlLeases:
         """See `LeaseRepository.drop_ended`."""
         statement = delete(leases).where(leases.c.expires_at <= now)
         return await self._session.write(lambda connection: connection.execute(statement).rowcount)
+
+
+class SqlNeeds:
+    """See `NeedRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def add(self, needs: Mapping[Partition, Need]) -> None:
+        """See `NeedRepository.add`."""
+        rows = [
+            {"policy": policy, "partition": index, **asdict(need)} for (policy, index), need in sorted(needs.items())
+        ]
+        self._session.check_writable()
+        if rows:
+            await self._session.write(lambda connection: connection.execute(_JOIN_NEEDS, rows))
+
+    async def list(self, *, limit: int) -> Mapping[Partition, Need]:
+        """See `NeedRepository.list`."""
+        statement = select(needs).order_by(needs.c.policy, needs.c.partition).limit(limit)
+        rows = await self._session.read(lambda connection: connection.execute(statement).all())
+        return {(row.policy, row.partition): Need(row.verify, row.collect, row.unsettled) for row in rows}
+
+    async def drop(self, partitions: Collection[Partition]) -> None:
+        """See `NeedRepository.drop`."""
+        statement = delete(needs).where(
+            needs.c.policy == bindparam("of_policy"), needs.c.partition == bindparam("index")
+        )
+        rows = [{"of_policy": policy, "index": index} for policy, index in sorted(partitions)]
+        self._session.check_writable()
+        if rows:
+            await self._session.write(lambda connection: connection.execute(statement, rows))
+
+
+_JOIN_NEEDS = upsert(needs)
+_JOIN_NEEDS = _JOIN_NEEDS.on_conflict_do_update(
+    index_elements=["policy", "partition"],
+    set_={name: needs.c[name] | _JOIN_NEEDS.excluded[name] for name in ("verify", "collect", "unsettled")},
+)
 
 
 class SqlControl:

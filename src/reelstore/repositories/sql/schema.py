@@ -37,12 +37,22 @@ class Instant(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
         """Return the number to store; a moment without a zone is refused with `TypeError`."""
         del dialect
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else self.number(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
         """Return the moment, in UTC."""
         del dialect
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else self.moment(value)
+
+    @staticmethod
+    def number(moment: datetime) -> int:
+        """Return whole microseconds since 1970."""
+        return (moment - _EPOCH) // _MICROSECOND
+
+    @staticmethod
+    def moment(number: int) -> datetime:
+        """Return the moment so many microseconds after the beginning of 1970."""
+        return _EPOCH + number * _MICROSECOND
 
 
 Words = Text().with_variant(Text(collation="C"), "postgresql")
@@ -67,6 +77,8 @@ cluster = Table(
     Column("delete_rounds", BigInteger, nullable=False),
     Column("default_policy", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("home", Words),
+    Column("deletes_stopped", Words),
 )
 
 servers = Table(
@@ -230,6 +242,18 @@ leases = Table(
     Column("name", Words, primary_key=True),
     Column("holder", Words, nullable=False),
     Column("expires_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What gateways without a background have met, until a worker takes it over.
+needs = Table(
+    "needs",
+    metadata,
+    Column("policy", Words, primary_key=True),
+    Column("partition", Integer, primary_key=True, autoincrement=False),
+    Column("verify", Boolean, nullable=False),
+    Column("collect", Boolean, nullable=False),
+    Column("unsettled", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
 

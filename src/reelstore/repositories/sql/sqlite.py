@@ -39,7 +39,7 @@ def database_path(url: str) -> Path:
         raise ConfigurationError("the database URL cannot be read; it looks like sqlite:////folder/file") from None
     if parsed.drivername != "sqlite":
         raise ConfigurationError(
-            f"the database URL begins with {parsed.drivername}://, and only sqlite:// is supported"
+            f"the database URL begins with {parsed.drivername}://, and only sqlite:// and postgresql:// are supported"
         )
     if not parsed.database or parsed.database == ":memory:" or parsed.query:
         raise ConfigurationError("the database URL must name a file and nothing else: sqlite:////folder/file")

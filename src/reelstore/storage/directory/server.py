@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -26,6 +26,7 @@ from reelstore.storage.directory.shard_files import ShardFiles
 from reelstore.storage.directory.space import Space
 from reelstore.storage.directory.survey import survey
 from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Stray, Usage
+from reelstore.storage.marker import recorded
 
 THREADS = 8
 BATCH = 512  # entries that a listing fetches at a time
@@ -109,14 +110,15 @@ class DirectoryServer:
             raise self._absent()
         return await self._verify(self._pool, self._expected, claim=False)
 
-    async def record_delete_rounds(self, rounds: int) -> None:
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
         """See `StorageServer`."""
 
         def work(opened: _Opened) -> None:
             with self._changing:
                 marker = self._own_marker(opened.place)
-                if rounds > marker.delete_rounds:
-                    opened.place.write_marker(replace(marker, delete_rounds=rounds))
+                changed = recorded(marker, rounds, generation)
+                if changed != marker:
+                    opened.place.write_marker(changed)
 
         await self._run("cannot write the marker", work)
 

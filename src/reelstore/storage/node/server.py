@@ -78,9 +78,9 @@ class NodeServer:
         """See `StorageServer`."""
         return await self._ask("check", wire.parse_marker)
 
-    async def record_delete_rounds(self, rounds: int) -> None:
+    async def record_delete_rounds(self, rounds: int, *, generation: str | None = None) -> None:
         """See `StorageServer`."""
-        await self._ask("record_delete_rounds", _nothing, rounds=rounds)
+        await self._ask("record_delete_rounds", _nothing, rounds=rounds, generation=generation)
 
     async def put(self, name: ShardName, data: ByteString) -> None:
         """See `StorageServer`. The bytes are sent from where they are; they must not change before this returns."""
