@@ -1,7 +1,8 @@
 """A database of an earlier revision is brought up to date in place, keeps all that it holds, and survives a crash.
 
 `tests/golden/metadata-<revision>.sql` is what a gateway of that revision left behind: it stored four videos, put one
-in the trash, added a server, lost another's folder, and was killed during an upload.
+in the trash, added a server, lost another's folder, and was killed during an upload. That of 0002 was brought there
+from 0001, and then nothing was done with it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.contract.metadata_values import NOW
 GOLDEN = Path(__file__).parents[1] / "golden"
 REVISIONS = sorted(path.stem.removeprefix("metadata-") for path in GOLDEN.glob("metadata-*.sql"))
 POLICY = "default"
+NOT_YET_USED = {"video_tags", "control", "leases", "events", "plans", "counters", "usage_samples"}
 KEPT_ON_DISK = ("", "-wal")  # SQLite makes the index of its log anew
 
 
@@ -62,7 +64,7 @@ def test_each_row_keeps_each_value(database: Path) -> None:
     after = contents(database)
     assert before.pop("alembic_version") != after.pop("alembic_version") == [{"version_num": REVISION}]
     for table, rows in before.items():
-        assert rows or table == "video_tags"
+        assert rows or table in NOT_YET_USED
         kept = [
             {column: row[column] for column in before_row} for row, before_row in zip(after[table], rows, strict=True)
         ]

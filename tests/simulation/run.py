@@ -147,7 +147,7 @@ async def found(world: World, scenario: Scenario) -> None:
 
 def _know_policies(world: World, policies: Mapping[str, Policy]) -> None:
     world.copies_min = {policy.name: policy.copies_min for policy in policies.values()}
-    world.copies = {policy.name: policy.copies for policy in policies.values()}
+    world.copies = {policy.name: policy.width for policy in policies.values()}
 
 
 async def _play(world: World, scenario: Scenario) -> None:

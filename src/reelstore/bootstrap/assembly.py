@@ -102,7 +102,12 @@ class Application:
 
 
 async def assemble(
-    settings: Settings, metadata: Metadata, *, entropy: Entropy, drivers: Drivers = DRIVERS
+    settings: Settings,
+    metadata: Metadata,
+    *,
+    entropy: Entropy,
+    drivers: Drivers = DRIVERS,
+    first_policy: Policy | None = None,
 ) -> Application:
     """Build an application over this metadata, its servers attached and its background not begun.
 
@@ -111,6 +116,7 @@ async def assemble(
         metadata: where everything is known; founded if it was never used.
         entropy: draws ids and tenures.
         drivers: how places are reached; tests hand over ones that fail on demand.
+        first_policy: of a new cluster; as many copies as the settings say if absent.
 
     Raises:
         ServerRefused, ServerUnavailable: a first server's place cannot be claimed.
@@ -120,16 +126,14 @@ async def assemble(
     def connect(server: Server) -> StorageServer:
         return drivers.connect(server.url, server.name, server.capacity_bytes)
 
-    policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
+    policy = first_policy or _copies(settings)
     cluster = await identify(metadata, policy, entropy=entropy)
     fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
         await _found(settings, metadata, fleet, policy, drivers, entropy)
-    await topology.refresh()
-    async with metadata.snapshot() as view:
-        await fleet.refresh(await view.servers.list())
+    await _look(metadata, topology, fleet)
     store = _chunk_store(settings, metadata, topology, fleet, attention, entropy)
     places = Places(drivers if settings.memory else durable(drivers), fleet)
     changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
@@ -170,6 +174,16 @@ async def assemble(
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
     )
+
+
+def _copies(settings: Settings) -> Policy:
+    return Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
+
+
+async def _look(metadata: Metadata, topology: TopologyCache, fleet: Fleet) -> None:
+    await topology.refresh()
+    async with metadata.snapshot() as view:
+        await fleet.refresh(await view.servers.list())
 
 
 def _chunk_store(

@@ -20,7 +20,7 @@ from reelstore.chunkstore.body import Body
 from reelstore.chunkstore.buffers import BufferPool
 from reelstore.chunkstore.committing import Completion, OpenFile, Piece, referenced_partitions
 from reelstore.chunkstore.placing import Placer
-from reelstore.chunkstore.redundancy import digest_of
+from reelstore.chunkstore.redundancy import digest_of, encoded, redundancy_of
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.chunk import Chunk
 from reelstore.domain.errors import (
@@ -66,6 +66,9 @@ class FileWriter:
     def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
         self._tools = tools
         self.policy = policy
+        self._redundancy = redundancy_of(policy)
+        shard_bytes = self._redundancy.shard_size_bytes(policy.chunk_size_bytes)
+        self._shards_bytes = 0 if self._redundancy.alike else policy.width * shard_bytes
         self._file = OpenFile(random_id(tools.entropy), policy, tools.entropy, length_bytes)
         self.size_bytes = 0
         self._buffer: bytearray | None = None
@@ -158,9 +161,9 @@ class FileWriter:
         self._complete.cancel()
         while self._pieces:
             piece = self._pieces.popleft()
-            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable and not running)
+            self._give_back(piece.buffer, reusable=piece.reusable and not running)
         if self._buffer is not None:
-            self._tools.buffers.give_back(self._buffer, reusable=True)
+            self._give_back(self._buffer, reusable=True)
             self._buffer = None
 
     # ------------------------------------------------------------------ the pipeline
@@ -169,9 +172,13 @@ class FileWriter:
         """Return what is free of the present chunk, waiting for one while too many are under way."""
         if self._buffer is None:
             await self._wait_for_room()
-            self._buffer = await self._tools.buffers.take(self.policy.chunk_size_bytes)
+            size_bytes = self.policy.chunk_size_bytes
+            self._buffer = await self._tools.buffers.take(size_bytes, beside_bytes=self._shards_bytes)
             self._filled_bytes = 0
         return memoryview(self._buffer)[self._filled_bytes :]
+
+    def _give_back(self, buffer: bytearray, *, reusable: bool) -> None:
+        self._tools.buffers.give_back(buffer, reusable=reusable, beside_bytes=self._shards_bytes)
 
     def _fill(self, count: int) -> None:
         """Take in bytes that were put into the free memory."""
@@ -205,9 +212,12 @@ class FileWriter:
             raise RuntimeError("a chunk is placed before its reference is committed")
         self._tools.activity.touch()
         topology = self._tools.topology.present
-        shards = topology.redundancy(self.policy.name).encode(piece.data)
         piece.placement = await self._tools.placer.place(
-            topology.ring(self.policy.name), piece.chunk, shards, acknowledged_min=self.policy.copies_min
+            topology.ring(self.policy.name),
+            piece.chunk,
+            await encoded(self._redundancy, piece.data, digest=piece.chunk.digest),
+            alike=self._redundancy.alike,
+            acknowledged_min=self.policy.copies_min,
         )
         piece.reusable = piece.reusable and piece.placement.released
         self._wake.set()
@@ -287,7 +297,7 @@ class FileWriter:
         for piece in placed:
             self._pieces.popleft()
             self._file.confirmed_bytes = piece.offset_bytes + piece.size_bytes
-            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable)
+            self._give_back(piece.buffer, reusable=piece.reusable)
         self._room.set()
 
     async def _place_again(self) -> None:

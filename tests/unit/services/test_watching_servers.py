@@ -114,7 +114,7 @@ async def test_fewer_servers_than_copies_is_degraded() -> None:
     async with memory_cluster(servers=2, copies=3) as cluster:
         status = await cluster.app.health.status()
         assert status.health == "degraded"
-        assert status.reasons == ("policy default asks for 3 copies, and has 2 servers",)
+        assert status.reasons == ("policy default = replicated(3) asks for 3 servers, and has 2",)
         await cluster.store(content(3 * CHUNK))
         await cluster.add_server("disk3")
         await cluster.settle()

@@ -92,7 +92,8 @@ policies = Table(
     metadata,
     Column("name", Words, primary_key=True),
     Column("kind", Words, nullable=False),
-    Column("copies", Integer, nullable=False),
+    Column("copies", Integer, nullable=False),  # shards of a chunk: there were only copies once
+    Column("needed", Integer, server_default=text("1"), nullable=False),
     Column("copies_min", Integer, nullable=False),
     Column("chunk_size_bytes", BigInteger, nullable=False),
 )

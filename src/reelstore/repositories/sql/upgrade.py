@@ -11,7 +11,7 @@ from reelstore.domain.errors import ConfigurationError
 from reelstore.repositories.sql.errors import NOT_OURS, translate
 from reelstore.repositories.sql.sqlite import create_file, make_engine
 
-REVISION = "0002"
+REVISION = "0003"
 """The newest revision in `repositories/migrations/versions`."""
 
 
