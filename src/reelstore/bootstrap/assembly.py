@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from reelstore.bootstrap.reaching import DRIVERS, durable
@@ -32,6 +33,7 @@ from reelstore.services.live_feed import LiveFeed
 from reelstore.services.locations import Locations
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
+from reelstore.services.policies import Policies
 from reelstore.services.proving import ShardProver
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer, Schedule
@@ -73,6 +75,7 @@ class Application:
     health: ClusterHealth
     capacity: CapacityService
     changes: TopologyChanges
+    policies: Policies
     monitor: Monitor
     removals: Removals
     forced_removal: ForcedRemoval
@@ -122,13 +125,9 @@ async def assemble(
         ServerRefused, ServerUnavailable: a first server's place cannot be claimed.
         MetadataUnavailable: a retry can help.
     """
-
-    def connect(server: Server) -> StorageServer:
-        return drivers.connect(server.url, server.name, server.capacity_bytes)
-
     policy = first_policy or _copies(settings)
     cluster = await identify(metadata, policy, entropy=entropy)
-    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation)
+    fleet = Fleet(_connect(drivers), cluster_id=cluster.id, generation=cluster.generation)
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
@@ -164,6 +163,7 @@ async def assemble(
             metadata, topology, fleet, servers, places, guard, sample_seconds=settings.usage_sample_seconds
         ),
         changes=changes,
+        policies=Policies(metadata, topology, attention, follow=changes.follow, entropy=entropy),
         monitor=monitor,
         removals=_removals(metadata, fleet, risks, changes, rebalancer),
         forced_removal=ForcedRemoval(metadata, fleet, changes, risks),
@@ -174,6 +174,10 @@ async def assemble(
         feed=LiveFeed(events, rebalancer.status),
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
     )
+
+
+def _connect(drivers: Drivers) -> Callable[[Server], StorageServer]:
+    return lambda server: drivers.connect(server.url, server.name, server.capacity_bytes)
 
 
 def _copies(settings: Settings) -> Policy:

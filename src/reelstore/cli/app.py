@@ -22,6 +22,7 @@ from reelstore.cli import (
     exit_codes,
     node,
     output,
+    policies,
     quarantine,
     rebalance,
     removal,
@@ -100,6 +101,7 @@ quarantine.register(app)
 servers.register(app)
 removal.register(servers.servers_app)
 ring.register(app)
+policies.register(app)
 rebalance.register(app)
 status.register(app)
 capacity.register(app)

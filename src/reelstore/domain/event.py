@@ -24,6 +24,8 @@ class EventKind(StrEnum):
     SERVER_REMOVED = "server.removed"
     SERVER_UNREACHABLE = "server.unreachable"
     SERVER_RETURNED = "server.returned"
+    POLICY_ADDED = "policy.added"
+    POLICY_DEFAULT = "policy.default"
     RING_PLANNED = "ring.planned"
     RING_APPLIED = "ring.applied"
     REBALANCE_STARTED = "rebalance.started"

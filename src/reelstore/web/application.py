@@ -13,6 +13,7 @@ from reelstore.services.events import EventLog
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
+from reelstore.services.policies import Policies
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.removal import Removals
@@ -59,6 +60,11 @@ class Application(Protocol):
     @property
     def changes(self) -> TopologyChanges:
         """Plan, apply and revert changes of the servers."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Look after the policies."""
         ...
 
     @property
@@ -159,6 +165,10 @@ async def _changes(request: Request) -> TopologyChanges:
     return application_of(request).changes
 
 
+async def _policies(request: Request) -> Policies:
+    return application_of(request).policies
+
+
 async def _inspector(request: Request) -> VideoInspector:
     return application_of(request).inspector
 
@@ -200,6 +210,7 @@ Servers = Annotated[ServerManager, Depends(_servers)]
 RemovalChecks = Annotated[Removals, Depends(_removals)]
 Forcing = Annotated[ForcedRemoval, Depends(_forced_removal)]
 Changes = Annotated[TopologyChanges, Depends(_changes)]
+PolicyKeeping = Annotated[Policies, Depends(_policies)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
 Quarantined = Annotated[Quarantine, Depends(_quarantine)]

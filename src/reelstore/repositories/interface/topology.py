@@ -211,3 +211,7 @@ class ClusterRepository(Protocol):
     async def raise_delete_rounds(self) -> int:
         """Add one to the count of delete rounds and return it."""
         ...
+
+    async def set_default_policy(self, name: str) -> None:
+        """Replace the policy of videos that name none."""
+        ...

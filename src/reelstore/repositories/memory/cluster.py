@@ -33,6 +33,13 @@ class InMemoryCluster:
         self._tables.cluster.put(THE_ROW, replace(cluster, delete_rounds=cluster.delete_rounds + 1))
         return cluster.delete_rounds + 1
 
+    async def set_default_policy(self, name: str) -> None:
+        """See `ClusterRepository.set_default_policy`."""
+        cluster = await self.get()
+        if cluster is None:
+            raise self._tables.violation("the cluster's row is not there yet")
+        self._tables.cluster.put(THE_ROW, replace(cluster, default_policy=name))
+
 
 class InMemoryIdempotency:
     """See `IdempotencyRepository`."""

@@ -42,6 +42,12 @@ class SqlCluster:
 
         return await self._session.write(work)
 
+    async def set_default_policy(self, name: str) -> None:
+        """See `ClusterRepository.set_default_policy`."""
+        statement = update(cluster).values(default_policy=name)
+        if not await self._session.write(lambda connection: connection.execute(statement).rowcount):
+            raise IntegrityViolation("the cluster's row is not there yet")
+
 
 def _add_cluster(connection: Connection, new: Cluster) -> None:
     values = {column.name: getattr(new, column.name) for column in _COLUMNS}
