@@ -208,9 +208,21 @@ def test_policies_are_added_listed_chosen_and_made_the_default(reelstore: Reelst
     ]
     film = tmp_path / "film.mp4"
     film.write_bytes(os.urandom(200_000))
-    assert document(reelstore("upload", film, "--json", "--policy", "default"))["items"][0]["policy"] == "default"
+    (uploaded,) = document(reelstore("upload", film, "--json", "--policy", "default"))["items"]
+    assert uploaded["policy"] == "default"
     assert document(reelstore("upload", film, "--json"))["items"][0]["policy"] == "coded"
     shown = reelstore("ring", "show").stdout
     assert "coded = erasure(2, 1)" in shown
     assert "default = replicated(2)" in shown
     assert reelstore("policy", "default", "default").exit_code == 0
+    asked = reelstore("policy", "transfer", "coded", uploaded["id"], "never.mp4")
+    assert asked.exit_code == ExitCode.NOT_FOUND
+    assert asked.stdout == f"asked for  {uploaded['id']}  film.mp4\n"
+    (transfer,) = document(reelstore("policy", "transfers", "--json"))["items"]
+    assert (transfer["policy_before"], transfer["policy"], transfer["bytes_copied"]) == ("default", "coded", 0)
+    assert "film.mp4" in reelstore("policy", "transfers").stdout
+    assert (
+        document(reelstore("policy", "transfer", "default", uploaded["id"], "--json"))["items"][0]["policy"]
+        == "default"
+    )
+    assert document(reelstore("policy", "transfers", "--json"))["items"] == []

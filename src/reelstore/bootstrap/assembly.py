@@ -46,6 +46,8 @@ from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
+from reelstore.services.transferring import Transferring
+from reelstore.services.transfers import Transfers
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 from reelstore.storage.interface import StorageServer
@@ -67,6 +69,8 @@ class Application:
     store: ChunkStore
     attention: Attention
     videos: VideoService
+    transfers: Transfers
+    transferring: Transferring
     inspector: VideoInspector
     verifier: ClusterVerifier
     quarantine: Quarantine
@@ -144,7 +148,7 @@ async def assemble(
     schedule = Schedule(settings.survey_seconds, settings.scrub_seconds)
     rebalancer = build_rebalancer(metadata, store, attention, repairer, pace, schedule, holder=random_id(entropy))
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
-    risks = RiskSurvey(metadata, topology, fleet, attention)
+    risks, locations = RiskSurvey(metadata, topology, fleet, attention), Locations(topology)
     return Application(
         settings=settings,
         metadata=metadata,
@@ -152,7 +156,9 @@ async def assemble(
         fleet=fleet,
         store=store,
         attention=attention,
-        videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
+        videos=VideoService(metadata, store, locations, attention, entropy=entropy),
+        transfers=Transfers(metadata),
+        transferring=_transferring(metadata, store, locations, attention, rebalancer),
         inspector=VideoInspector(metadata, topology, prover),
         verifier=ClusterVerifier(metadata, topology, prover),
         quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
@@ -214,6 +220,12 @@ async def _first_probe(monitor: Monitor) -> None:
         await monitor.probe_all()
     except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
         log.warning("starting on a full volume: %s", error)
+
+
+def _transferring(
+    metadata: Metadata, store: ChunkStore, locations: Locations, attention: Attention, rebalancer: Rebalancer
+) -> Transferring:
+    return Transferring(metadata, store, locations, attention, rebalancer.moves, holder=rebalancer.leases.holder)
 
 
 def _removals(

@@ -58,22 +58,41 @@ class WritingTools:
 
 
 class FileWriter:
-    """Write one new file. Use it as `write` … `finish`, and `abandon` on any failure.
+    """Write one new file, or go on with an open one. Use it as `write` … `finish`, and `abandon` on any failure.
 
     Memory is bounded by `CHUNKS_IN_FLIGHT_MAX` chunks. A crash leaves an open file that expires, and nothing visible.
+
+    Args:
+        tools: shared.
+        policy: the file's.
+        length_bytes: the announced length, None while it is unknown.
+        file: go on with this one, from its offset on.
+        keep_seconds: how long the open file outlives its gateway, if not as long as others.
     """
 
-    def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        tools: WritingTools,
+        policy: Policy,
+        *,
+        length_bytes: int | None = None,
+        file: StoredFile | None = None,
+        keep_seconds: float | None = None,
+    ) -> None:
         self._tools = tools
         self.policy = policy
         self._redundancy = redundancy_of(policy)
         shard_bytes = self._redundancy.shard_size_bytes(policy.chunk_size_bytes)
         self._shards_bytes = 0 if self._redundancy.alike else policy.width * shard_bytes
         self._file = OpenFile(random_id(tools.entropy), policy, tools.entropy, length_bytes)
+        self._keep_seconds = tools.open_file_seconds if keep_seconds is None else keep_seconds
         self.size_bytes = 0
         self._buffer: bytearray | None = None
         self._filled_bytes = 0
         self._next_position = 0
+        if file is not None:
+            self._file.id, self._file.created, self._file.confirmed_bytes = file.id, True, file.offset_bytes
+            self.size_bytes, self._next_position = file.offset_bytes, file.chunk_count
         self._pieces: deque[Piece] = deque()
         self._completion: Completion | None = None
         self._ring_changes = 0
@@ -86,6 +105,11 @@ class FileWriter:
         self._start(self._renew())
 
     # ------------------------------------------------------------------ the caller's side
+
+    @property
+    def file_id(self) -> str:
+        """Return the file's id, also before it is begun."""
+        return self._file.id
 
     async def write(self, data: ByteString) -> None:
         """Append bytes; waits while too many chunks are under way.
@@ -152,6 +176,10 @@ class FileWriter:
             await uow.files.delete(self._file.id)
             await uow.commit()
         return partitions
+
+    async def leave(self) -> None:
+        """Stop, give all memory back and leave the open file to whoever goes on with it before it expires."""
+        await self._stop()
 
     async def _stop(self) -> None:
         running = list(self._tasks)
@@ -275,7 +303,7 @@ class FileWriter:
             if any(piece.placement is not None and piece.placement.epoch != epoch for piece in placed):
                 raise StaleRing("a newer ring was applied while chunks were being placed")
             now = await uow.now()
-            expires_at = now + timedelta(seconds=self._tools.open_file_seconds)
+            expires_at = now + timedelta(seconds=self._keep_seconds)
             await self._file.begin(uow, expires_at)
             if placed:
                 ring = self._tools.topology.present.ring(self.policy.name)
@@ -319,7 +347,7 @@ class FileWriter:
 
     async def _renew(self) -> None:
         """Put off the file's end while its gateway lives (rule 1)."""
-        seconds = self._tools.open_file_seconds
+        seconds = self._keep_seconds
         while not self._complete.done():
             await asyncio.sleep(seconds / 3)
             if not self._file.created:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reelstore.cli import output
+from reelstore.cli.batch import Batch
 from reelstore.cli.connection import DEFAULT_URL, Json, Token, Url, connect
 from reelstore.cli.exit_codes import ExitCode
 from reelstore.cli.failures import CommandFailed
@@ -15,7 +16,7 @@ from reelstore.cli.output import Column
 from reelstore.cli.quantities import parse_size, size
 
 if TYPE_CHECKING:
-    from reelstore.client import Policy
+    from reelstore.client import Policy, Transfer
 
 _ERASURE = re.compile(r"([0-9]{1,3})\+([0-9]{1,3})", re.ASCII)
 
@@ -84,6 +85,51 @@ def make_default(name: Name, url: Url = DEFAULT_URL, token: Token = None, json: 
     with connect(url, token) as client:
         policy = client.make_policy_default(name)
     _tell(policy, json=json)
+
+
+@policies_app.command("transfer")
+def transfer(
+    name: Name,
+    videos: Annotated[list[str], typer.Argument(metavar="VIDEO...", help="Ids or names.")],
+    url: Url = DEFAULT_URL,
+    token: Token = None,
+    json: Json = False,
+) -> None:
+    """Have videos stored under this policy, in the background; they can be read all the time.
+
+    'reelstore policy transfers' shows how far it is. Naming the policy that a video has calls its transfer off.
+    """
+    from reelstore.cli.naming import find_video  # noqa: PLC0415 - see `reelstore.cli.app`
+
+    batch = Batch(as_json=json)
+    with connect(url, token) as client:
+        for reference in batch.each(videos):
+            with batch.trying(reference):
+                video = client.transfer(find_video(client, reference).id, name)
+                batch.done(video.document, f"asked for  {video.id}  {output.printable(video.name)}")
+    batch.end()
+
+
+@policies_app.command("transfers")
+def list_transfers(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
+    """List the videos that are on their way to another policy."""
+    with connect(url, token) as client:
+        transfers = client.transfers()
+    if json:
+        output.document({"items": [each.document for each in transfers], "next_cursor": None})
+        return
+    columns = (
+        Column("VIDEO"), Column("NAME", optional=True), Column("FROM"), Column("TO"), Column("COPIED", "right"),
+        Column("OF", "right"), Column("PROBLEM", optional=True),
+    )  # fmt: skip
+    output.table(columns, (_transfer_row(each) for each in transfers))
+
+
+def _transfer_row(each: Transfer) -> tuple[str, ...]:
+    return (
+        each.video_id, each.name, each.policy_before, each.policy, size(each.bytes_copied), size(each.size_bytes),
+        each.problem or "",
+    )  # fmt: skip
 
 
 def _tell(policy: Policy, *, json: bool) -> None:

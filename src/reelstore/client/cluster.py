@@ -9,7 +9,7 @@ from reelstore.client.asking import Asking, given
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
 from reelstore.client.event_values import Event
 from reelstore.client.plan_values import Change, Plan
-from reelstore.client.policy_values import Policy
+from reelstore.client.policy_values import Policy, Transfer
 from reelstore.client.removal_values import RemovalCheck, RemovedServer
 from reelstore.client.values import Video
 from reelstore.client.wire import segment
@@ -164,6 +164,15 @@ class ClusterCalls(Asking):
     def make_policy_default(self, name: str) -> Policy:
         """Have a policy hold for videos that name none, from now on."""
         return Policy.parse(self._ask("PATCH", f"/policies/{segment(name)}", "policy", body={"default": True}))
+
+    def transfer(self, video_id: str, policy: str) -> Video:
+        """Have a video stored under another policy, in the background; naming the one that it has calls that off."""
+        return Video.parse(self._ask("PATCH", f"/videos/{segment(video_id)}", "video", body={"policy": policy}))
+
+    def transfers(self) -> tuple[Transfer, ...]:
+        """List up to 1,000 videos that are on their way to another policy."""
+        answer = self._ask("GET", "/transfers", "page of transfers")
+        return tuple(Transfer.parse(item) for item in answer.children("items", "transfer"))
 
     def ring(self, policy: str | None = None) -> Ring:
         """Describe the ring of a policy: of the default one when none is named."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from reelstore.client.documents import Document, Json
 
@@ -54,5 +55,43 @@ class Policy:
             losses_tolerated=document.whole("losses_tolerated"),
             bytes_per_byte=document.number("bytes_per_byte"),
             default=document.flag("default", default=False),
+            document=document.fields,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A video on its way to another policy.
+
+    Args:
+        video_id, name, size_bytes: the video's.
+        policy, policy_before: what it is to have, and what it has until all of it is copied.
+        bytes_copied: how far it is.
+        requested_at: since when.
+        problem: what went wrong the last time; it is tried again.
+    """
+
+    video_id: str
+    name: str
+    size_bytes: int
+    policy: str
+    policy_before: str
+    bytes_copied: int
+    requested_at: datetime | None
+    problem: str | None
+    document: Json = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, document: Document) -> Transfer:
+        """Read a transfer, or raise `UnexpectedAnswer`."""
+        return cls(
+            video_id=document.text("video_id"),
+            name=document.text("name"),
+            size_bytes=document.whole("size_bytes"),
+            policy=document.text("policy"),
+            policy_before=document.text("policy_before"),
+            bytes_copied=document.whole("bytes_copied"),
+            requested_at=document.time("requested_at"),
+            problem=document.optional_text("problem"),
             document=document.fields,
         )

@@ -16,6 +16,7 @@ class EventKind(StrEnum):
     VIDEO_TRASHED = "video.trashed"
     VIDEO_RESTORED = "video.restored"
     VIDEO_PURGED = "video.purged"
+    VIDEO_TRANSFERRED = "video.transferred"
     UPLOAD_EXPIRED = "upload.expired"
     SERVER_ADDED = "server.added"
     SERVER_CHANGED = "server.changed"

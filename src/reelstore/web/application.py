@@ -21,6 +21,7 @@ from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
+from reelstore.services.transfers import Transfers
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 
@@ -60,6 +61,11 @@ class Application(Protocol):
     @property
     def changes(self) -> TopologyChanges:
         """Plan, apply and revert changes of the servers."""
+        ...
+
+    @property
+    def transfers(self) -> Transfers:
+        """Give videos another policy."""
         ...
 
     @property
@@ -165,6 +171,10 @@ async def _changes(request: Request) -> TopologyChanges:
     return application_of(request).changes
 
 
+async def _transfers(request: Request) -> Transfers:
+    return application_of(request).transfers
+
+
 async def _policies(request: Request) -> Policies:
     return application_of(request).policies
 
@@ -210,6 +220,7 @@ Servers = Annotated[ServerManager, Depends(_servers)]
 RemovalChecks = Annotated[Removals, Depends(_removals)]
 Forcing = Annotated[ForcedRemoval, Depends(_forced_removal)]
 Changes = Annotated[TopologyChanges, Depends(_changes)]
+Transferals = Annotated[Transfers, Depends(_transfers)]
 PolicyKeeping = Annotated[Policies, Depends(_policies)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]

@@ -108,3 +108,52 @@ async def test_a_policy_that_is_not_there_is_not_found(gateway: Gateway) -> None
     assert_problem(await gateway.http.get(f"{POLICIES}/never"), 404, "policy-not-found")
     assert_problem(await gateway.http.patch(f"{POLICIES}/never", json={"default": True}), 404, "policy-not-found")
     assert_problem(await gateway.http.get("/api/v1/ring", params={"policy": "never"}), 404, "policy-not-found")
+
+
+async def test_a_video_is_transferred_and_the_content_keeps_its_tag(gateway: Gateway) -> None:
+    await gateway.http.post(POLICIES, json=ARCHIVE)
+    video = await gateway.store(b"content" * 1000)
+    path = f"/api/v1/videos/{video['id']}"
+    assert (await gateway.http.get("/api/v1/transfers")).json() == {"items": [], "next_cursor": None}
+    asked = await gateway.http.patch(path, json={"policy": "archive"}, headers={"If-Match": video["etag"]})
+    assert asked.json() == video
+    (transfer,) = (await gateway.http.get("/api/v1/transfers")).json()["items"]
+    assert transfer.pop("requested_at")
+    assert transfer == {
+        "video_id": video["id"],
+        "name": "a.mp4",
+        "size_bytes": 7000,
+        "policy": "archive",
+        "policy_before": "default",
+        "bytes_copied": 0,
+        "problem": None,
+    }
+    tag = (await gateway.content(video)).headers["etag"]
+    assert await gateway.application.transferring.step() == 1
+    after = (await gateway.http.get(path)).json()
+    assert (after["policy"], after["content_etag"]) == ("archive", video["content_etag"])
+    assert after["etag"] != video["etag"]
+    content = await gateway.content(video)
+    assert (content.content, content.headers["etag"]) == (b"content" * 1000, tag)
+
+
+@pytest.mark.parametrize(
+    ("patch", "status", "slug"),
+    [
+        ({"policy": "never"}, 404, "policy-not-found"),
+        ({"policy": ""}, 404, "policy-not-found"),
+        ({"policy": None}, 400, "invalid-input"),
+        ({"policy": 3}, 400, "invalid-input"),
+        ({"policy": "default", "title": "b"}, 400, "invalid-input"),
+    ],
+)
+async def test_a_transfer_that_makes_no_sense_is_refused(
+    gateway: Gateway, patch: dict[str, Any], status: int, slug: str
+) -> None:
+    video = await gateway.store(b"a")
+    path = f"/api/v1/videos/{video['id']}"
+    assert_problem(await gateway.http.patch(path, json=patch), status, slug)
+    assert (await gateway.http.get(path)).json() == video
+    old = {"If-Match": '"v9"'}
+    assert_problem(await gateway.http.patch(path, json={"policy": "default"}, headers=old), 412, "precondition-failed")
+    assert_problem(await gateway.http.patch("/api/v1/videos/x", json={"policy": "default"}), 404, "video-not-found")

@@ -50,6 +50,7 @@ from reelstore.repositories.interface.videos import (
     IdempotencyRepository,
     NewChunk,
     Totals,
+    TransferRepository,
     VideoQuery,
     VideoRepository,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "ScrubTimes",
     "ServerRepository",
     "Totals",
+    "TransferRepository",
     "UnitOfWork",
     "UsageRepository",
     "UsageSample",

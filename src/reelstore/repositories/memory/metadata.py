@@ -27,6 +27,7 @@ from reelstore.repositories.memory.topology import (
     InMemoryRings,
     InMemoryServers,
 )
+from reelstore.repositories.memory.transfers import InMemoryTransfers
 from reelstore.repositories.memory.videos import InMemoryVideos
 
 Clock = Callable[[], datetime]
@@ -88,6 +89,7 @@ class _InMemoryUnit:
         self._partitions = InMemoryPartitions(tables)
         self._cluster = InMemoryCluster(tables)
         self._idempotency = InMemoryIdempotency(tables)
+        self._transfers = InMemoryTransfers(tables)
         self._leases = InMemoryLeases(tables)
         self._control = InMemoryControl(tables)
         self._events = InMemoryEvents(tables)
@@ -153,6 +155,12 @@ class _InMemoryUnit:
         """See `UnitOfWork.idempotency`."""
         self._check_active()
         return self._idempotency
+
+    @property
+    def transfers(self) -> InMemoryTransfers:
+        """See `UnitOfWork.transfers`."""
+        self._check_active()
+        return self._transfers
 
     @property
     def leases(self) -> InMemoryLeases:

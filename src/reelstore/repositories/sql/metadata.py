@@ -25,6 +25,7 @@ from reelstore.repositories.sql.schema import ring_head
 from reelstore.repositories.sql.session import Session
 from reelstore.repositories.sql.sqlite import database_path, make_engine
 from reelstore.repositories.sql.topology import SqlPartitions, SqlPolicies, SqlRings, SqlServers
+from reelstore.repositories.sql.transfers import SqlTransfers
 from reelstore.repositories.sql.upgrade import upgrade
 from reelstore.repositories.sql.videos import SqlVideos
 
@@ -110,6 +111,7 @@ class SqlUnit:
     partitions: SqlPartitions
     cluster: SqlCluster
     idempotency: SqlIdempotency
+    transfers: SqlTransfers
     leases: SqlLeases
     control: SqlControl
     events: SqlEvents
@@ -139,6 +141,7 @@ class SqlUnit:
         self.partitions = SqlPartitions(session)
         self.cluster = SqlCluster(session)
         self.idempotency = SqlIdempotency(session)
+        self.transfers = SqlTransfers(session)
         self.leases = SqlLeases(session)
         self.control = SqlControl(session)
         self.events = SqlEvents(session)

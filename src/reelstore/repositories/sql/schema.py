@@ -216,6 +216,16 @@ video_tags = Table(
     sqlite_with_rowid=False,
 )
 
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("video_id", Words, ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True),
+    Column("policy", Words, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("file_id", Words),  # no foreign key: an open file may expire
+    Column("problem", Words),
+)
+
 idempotency_keys = Table(
     "idempotency_keys",
     metadata,
