@@ -53,7 +53,7 @@ async def store(world: World, rng: random.Random) -> None:
     known = world.ledger.new(draw_content(world, rng))
     pause = rng.choice((0.0, 0.0, 0.0, 0.1, 3.0, 20.0))
     stop_at = rng.randrange(len(known.content)) if rng.random() < 0.1 else None
-    request = StoreRequest(known.name, policy=rng.choice(sorted(world.copies_min)))
+    request = StoreRequest(known.name, policy=rng.choice(sorted(world.policies)))
     known.begin(Fate.STORED)
     answer = process.request(process.app.videos.store(request, PiecedBody(body_of(known.content, pause, stop_at))))
     if rng.random() < 0.05:

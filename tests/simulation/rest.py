@@ -101,7 +101,7 @@ def _unfinished(world: World) -> str | None:
             if server is not None and server.state is not ServerState.REMOVED:
                 return f"{place.name} is gone, and not removed"
             continue
-        there = {str(entry.name) for policy in world.copies_min for entry in place.listing(policy)}
+        there = {str(entry.name) for policy in world.policies for entry in place.listing(policy)}
         if there - promised[place.name]:
             return f"left over on {place.name}: {sorted(there - promised[place.name])}"
         if promised[place.name] - there:
