@@ -157,6 +157,17 @@ async def _change(world: World, rng: random.Random, verb: str, having: Fate, bec
         known.answer(becoming)
 
 
+async def transfer(world: World, rng: random.Random) -> None:
+    """Have a video stored under some policy, which calls off what was asked for before."""
+    process, known = _a_process(world, rng), _a_video(world, rng, Fate.STORED)
+    if process is None or known is None or known.video_id is None:
+        return
+    policy = rng.choice(sorted(world.policies))
+    request = process.app.transfers.request(known.video_id, policy, expected_version=None)
+    answered = await process.request(request)
+    world.note("transfer", known.name, policy, process.name, answered.told)
+
+
 async def verify(world: World, rng: random.Random) -> None:
     """Have every shard of a video read."""
     process, known = _a_process(world, rng), _a_video(world, rng, Fate.STORED)

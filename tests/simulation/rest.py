@@ -89,6 +89,8 @@ def _unfinished(world: World) -> str | None:
     unreferenced = [chunk.id for chunk in invariants.chunks.values() if chunk.id not in tables.references]
     if unreferenced:
         return f"rows without a reference: {unreferenced}"
+    if len(tables.transfers):
+        return f"transfers: {list(tables.transfers.values())}"
     if len(tables.open_files):
         return f"open files: {list(tables.open_files)}"
     promised: dict[str, set[str]] = {name: set() for name in world.places}

@@ -25,6 +25,7 @@ ACTS: Mapping[str, tuple[float, Act]] = {
     "purge": (5, clients.purge),
     "trash": (1, clients.trash),
     "restore": (1, clients.restore),
+    "transfer": (2, clients.transfer),
     "verify": (1, clients.verify),
     "status": (3, clients.status),
     "change": (2, topology.change),

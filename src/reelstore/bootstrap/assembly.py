@@ -158,7 +158,7 @@ async def assemble(
         attention=attention,
         videos=VideoService(metadata, store, locations, attention, entropy=entropy),
         transfers=Transfers(metadata),
-        transferring=_transferring(metadata, store, locations, attention, rebalancer),
+        transferring=_transferring(metadata, store, locations, attention, rebalancer, entropy),
         inspector=VideoInspector(metadata, topology, prover),
         verifier=ClusterVerifier(metadata, topology, prover),
         quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
@@ -223,9 +223,15 @@ async def _first_probe(monitor: Monitor) -> None:
 
 
 def _transferring(
-    metadata: Metadata, store: ChunkStore, locations: Locations, attention: Attention, rebalancer: Rebalancer
+    metadata: Metadata,
+    store: ChunkStore,
+    locations: Locations,
+    attention: Attention,
+    rebalancer: Rebalancer,
+    entropy: Entropy,
 ) -> Transferring:
-    return Transferring(metadata, store, locations, attention, rebalancer.moves, holder=rebalancer.leases.holder)
+    holder = rebalancer.leases.holder
+    return Transferring(metadata, store, locations, attention, rebalancer.moves, holder=holder, entropy=entropy)
 
 
 def _removals(

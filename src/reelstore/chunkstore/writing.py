@@ -106,11 +106,6 @@ class FileWriter:
 
     # ------------------------------------------------------------------ the caller's side
 
-    @property
-    def file_id(self) -> str:
-        """Return the file's id, also before it is begun."""
-        return self._file.id
-
     async def write(self, data: ByteString) -> None:
         """Append bytes; waits while too many chunks are under way.
 

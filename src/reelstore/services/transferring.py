@@ -15,12 +15,13 @@ import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from reelstore.chunkstore.store import ChunkStore
 from reelstore.chunkstore.writing import FileWriter
 from reelstore.domain.errors import OffsetConflict, PreconditionFailed, ReelstoreError, StoredFileNotFound
 from reelstore.domain.file import FileState, StoredFile
+from reelstore.domain.ids import Entropy, random_id
 from reelstore.domain.video import Transfer, Video
 from reelstore.repositories.interface import Metadata, UnitOfWork
 from reelstore.services.attention import Attention, Need
@@ -47,6 +48,7 @@ class Transferring:
         attention: told what is to be collected.
         moves: limits how fast is copied, for all workers together.
         holder: a random id of this process.
+        entropy: draws ids of files.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Transferring:
         moves: Moves,
         *,
         holder: str,
+        entropy: Entropy,
     ) -> None:
         self._metadata = metadata
         self._store = store
@@ -65,6 +68,7 @@ class Transferring:
         self._attention = attention
         self._moves = moves
         self._holder = holder
+        self._entropy = entropy
 
     async def step(self) -> int:
         """Carry out what is to be done, one video after the other, but for what another process does.
@@ -102,17 +106,13 @@ class Transferring:
 
     async def _carry_out(self, transfer: Transfer) -> bool:
         """Copy a video and give it the other policy; return whether it has it now."""
-        async with self._metadata.snapshot() as view:
-            video = await view.videos.get(transfer.video_id)
-            begun = None if transfer.file_id is None else await view.files.get(transfer.file_id)
-        if video is None:
-            return False
-        if begun is not None and (begun.state is not FileState.OPEN or begun.policy != transfer.policy):
-            begun = None
         policy = self._store.topology.present.policy(transfer.policy)
-        writer = self._store.writer(policy, length_bytes=video.size_bytes, file=begun, keep_seconds=KEEP_SECONDS)
         try:
-            transfer = await self._note(transfer, file_id=writer.file_id, problem=None)
+            transfer, video, file = await self._begin(transfer)
+        except _NotWanted:
+            return False
+        writer = self._store.writer(policy, length_bytes=video.size_bytes, file=file, keep_seconds=KEEP_SECONDS)
+        try:
             await self._copy(transfer, video, writer)
             await self._finish(transfer, video, writer)
         except _NotWanted:
@@ -132,22 +132,39 @@ class Transferring:
         log.info("video %s is stored under %s now", video.id, policy.name)
         return True
 
-    async def _note(self, transfer: Transfer, *, file_id: str | None, problem: str | None) -> Transfer:
-        """Write down how it stands; raise `_NotWanted` when something else is wanted by now."""
-        noted = replace(transfer, file_id=file_id, problem=problem)
-        if noted == transfer:
-            return noted
+    async def _begin(self, transfer: Transfer) -> tuple[Transfer, Video, StoredFile]:
+        """Return the open file to go on with; a new one, if need be, is made together with the note of it.
+
+        So whoever calls the transfer off drops the file, too.
+        """
         async with self._metadata.unit_of_work() as uow:
-            await _check_wanted(uow, transfer)
-            await uow.transfers.put(noted)
+            present = await _wanted(uow, transfer)
+            video = await uow.videos.get(transfer.video_id)
+            if video is None:
+                raise _NotWanted
+            file = None if present.file_id is None else await uow.files.get(present.file_id)
+            if file is not None and file.state is FileState.OPEN:
+                return present, video, file
+            file = StoredFile(
+                id=random_id(self._entropy),
+                policy=transfer.policy,
+                state=FileState.OPEN,
+                offset_bytes=0,
+                chunk_count=0,
+                length_bytes=video.size_bytes,
+                expires_at=await uow.now() + timedelta(seconds=KEEP_SECONDS),
+            )
+            present = replace(present, file_id=file.id, problem=None)
+            await uow.files.add(file)
+            await uow.transfers.put(present)
             await uow.commit()
-        return noted
+        return present, video, file
 
     async def _note_problem(self, transfer: Transfer, problem: str) -> None:
-        try:
-            await self._note(transfer, file_id=transfer.file_id, problem=problem)
-        except _NotWanted:
-            log.info("the transfer of video %s was ended", transfer.video_id)
+        async with self._metadata.unit_of_work() as uow:
+            with suppress(_NotWanted):
+                await uow.transfers.put(replace(await _wanted(uow, transfer), problem=problem))
+                await uow.commit()
 
     async def _copy(self, transfer: Transfer, video: Video, writer: FileWriter) -> None:
         """Write what the open file does not have yet."""
@@ -173,7 +190,7 @@ class Transferring:
 
         async def swap(uow: UnitOfWork, file: StoredFile, now: datetime) -> None:
             nonlocal prefixes
-            await _check_wanted(uow, transfer)
+            await _wanted(uow, transfer)
             present = await uow.videos.get(video.id)
             if present is None:
                 raise _NotWanted
@@ -194,7 +211,8 @@ class _NotWanted(Exception):
     """Say that the transfer was ended, or that the video is to have yet another policy."""
 
 
-async def _check_wanted(uow: UnitOfWork, transfer: Transfer) -> None:
+async def _wanted(uow: UnitOfWork, transfer: Transfer) -> Transfer:
     present = await uow.transfers.get(transfer.video_id)
     if present is None or (present.policy, present.requested_at) != (transfer.policy, transfer.requested_at):
         raise _NotWanted
+    return present
