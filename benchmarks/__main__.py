@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import first_byte, ingest, memory, placement, read, rebalance
+from benchmarks import erasure, first_byte, ingest, memory, placement, read, rebalance
 from benchmarks.comparison import Comparison, Effort, show, write
 
 RUNS, QUICK_RUNS = 5, 1
@@ -32,6 +32,11 @@ class Benchmark:
 BENCHMARKS = {
     "ingest": Benchmark(
         "Durable ingest of 1 GiB over HTTP (ratio: our rate over the raw writers')", ingest.measure, "raw writers"
+    ),
+    "erasure": Benchmark(
+        "Ingest of 1 GiB under erasure coding on six servers (ratio: its rate over that of two copies); coding itself",
+        erasure.measure,
+        "2 copies",
     ),
     "read": Benchmark("Reading (ratio: our rate over nginx's)", read.measure, "nginx"),
     "first_byte": Benchmark(

@@ -27,6 +27,7 @@ from reelstore.chunkstore.topology import shard_name
 from reelstore.config import Settings
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.ids import Entropy
+from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
 from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata
@@ -74,6 +75,7 @@ class Cluster:
     entropy: Entropy
     capable: bool = True
     capacity_bytes: int | None = None
+    policy: Policy | None = None
     missing: set[str] = field(default_factory=set)
     places: dict[str, MemoryServer] = field(default_factory=dict)
     app: Application = field(init=False)
@@ -86,6 +88,7 @@ class Cluster:
             self.metadata,
             entropy=self.entropy,
             drivers=Drivers(self._connect, DRIVERS.default_zone, DRIVERS.same_place, self._capacity),
+            first_policy=self.policy,
         )
         self.app.rebalancer.progress.clock = self.clock.seconds
         if self.settings.memory:  # else the database's time is not the test's
@@ -226,6 +229,11 @@ async def pieces(data: bytes, piece_bytes: int = 65_536) -> AsyncIterator[bytes]
         yield data[start : start + piece_bytes]
 
 
+def fragments(k: int, m: int) -> Policy:
+    """Return the default policy as one of erasure coding."""
+    return Policy.erasure(POLICY, k, m, chunk_size_bytes=CHUNK)
+
+
 def content(size_bytes: int, *, seed: int = 0) -> bytes:
     """Make bytes of which no two chunks are the same; the same ones each time."""
     return random.Random(seed).randbytes(size_bytes)
@@ -244,6 +252,7 @@ async def memory_cluster(
     seed: int = 0,
     capable: bool = True,
     capacity_bytes: int | None = None,
+    policy: Policy | None = None,
     metadata: Callable[[Metadata], Metadata] = lambda metadata: metadata,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
@@ -256,6 +265,7 @@ async def memory_cluster(
         seed: of ids and tenures.
         capable: whether the servers can verify and quarantine.
         capacity_bytes: of each first server.
+        policy: the default one, instead of copies.
         metadata: wraps the metadata, for a test that looks into its transactions.
         settings: further ones.
     """
@@ -267,6 +277,7 @@ async def memory_cluster(
         seeded(seed),
         capable,
         capacity_bytes,
+        policy,
     )
     await cluster.start()
     try:
@@ -283,6 +294,7 @@ async def disk_cluster(
     copies: int = 2,
     partition_bits: int = 4,
     seed: int = 0,
+    policy: Policy | None = None,
     metadata: Callable[[Metadata], Metadata] = lambda metadata: metadata,
     **settings: Any,
 ) -> AsyncIterator[Cluster]:
@@ -298,6 +310,7 @@ async def disk_cluster(
             metadata(opened),
             HandClock(),
             seeded(seed),
+            policy=policy,
         )
         await cluster.start()
         try:

@@ -261,6 +261,8 @@ async def test_there_is_one_cluster(metadata: Metadata) -> None:
         assert await uow.cluster.raise_delete_rounds() == 1
         assert await uow.cluster.raise_delete_rounds() == 2
         assert await uow.cluster.get() == replace(cluster, delete_rounds=2)
+        await uow.cluster.set_default_policy("other")
+        assert await uow.cluster.get() == replace(cluster, delete_rounds=2, default_policy="other")
         await uow.commit()
     async with metadata.unit_of_work() as uow:
         with pytest.raises(IntegrityViolation):
@@ -293,6 +295,9 @@ async def test_rounds_of_deletes_need_a_cluster(metadata: Metadata) -> None:
     async with metadata.unit_of_work() as uow:
         with pytest.raises(IntegrityViolation):
             await uow.cluster.raise_delete_rounds()
+    async with metadata.unit_of_work() as uow:
+        with pytest.raises(IntegrityViolation):
+            await uow.cluster.set_default_policy(POLICY)
 
 
 async def test_an_idempotency_key_is_remembered_once_and_forgotten_with_age(metadata: Metadata) -> None:

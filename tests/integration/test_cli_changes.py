@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -177,3 +178,51 @@ def test_a_mistake_is_named(reelstore: Reelstore, arguments: tuple[str, ...], co
 def test_a_set_that_sets_nothing_is_a_mistake(reelstore: Reelstore) -> None:
     result = reelstore("server", "set", "disk1", "--yes")
     assert (result.exit_code, "say what to set" in result.stderr) == (ExitCode.WRONG_USE, True)
+
+
+def test_policies_are_added_listed_chosen_and_made_the_default(reelstore: Reelstore, tmp_path: Path) -> None:
+    for wrong in (
+        [],
+        ["--copies", "2", "--erasure", "2+1"],
+        ["--erasure", "two+1"],
+        ["--copies", 2, "--chunk-size", "?"],
+    ):
+        assert reelstore("policy", "add", "p", *wrong).exit_code == ExitCode.WRONG_USE
+    refused = reelstore("policy", "add", "wide", "--erasure", "20+4")
+    assert refused.exit_code == ExitCode.FAILED
+    assert "add servers first" in refused.stderr
+    added = reelstore("policy", "add", "coded", "--erasure", "2+1", "--chunk-size", "64KiB")
+    assert added.stdout == "coded = erasure(2, 1): 1 of 3 servers may be lost, 1.50 bytes are stored for each\n"
+    again = reelstore("policy", "add", "coded", "--copies", "2")
+    assert again.exit_code == ExitCode.FAILED
+    assert "never edited" in again.stderr
+    assert reelstore("policy", "default", "never").exit_code == ExitCode.NOT_FOUND
+    assert document(reelstore("policy", "default", "coded", "--json"))["default"] is True
+    kinds = {
+        policy["name"]: policy["description"] for policy in document(reelstore("policy", "list", "--json"))["items"]
+    }
+    assert kinds == {"coded": "erasure(2, 1)", "default": "replicated(2)"}
+    assert [line.split()[:2] for line in reelstore("policy", "list").stdout.splitlines()[1:]] == [
+        ["coded", "erasure(2,"],
+        ["default", "replicated(2)"],
+    ]
+    film = tmp_path / "film.mp4"
+    film.write_bytes(os.urandom(200_000))
+    (uploaded,) = document(reelstore("upload", film, "--json", "--policy", "default"))["items"]
+    assert uploaded["policy"] == "default"
+    assert document(reelstore("upload", film, "--json"))["items"][0]["policy"] == "coded"
+    shown = reelstore("ring", "show").stdout
+    assert "coded = erasure(2, 1)" in shown
+    assert "default = replicated(2)" in shown
+    assert reelstore("policy", "default", "default").exit_code == 0
+    asked = reelstore("policy", "transfer", "coded", uploaded["id"], "never.mp4")
+    assert asked.exit_code == ExitCode.NOT_FOUND
+    assert asked.stdout == f"asked for  {uploaded['id']}  film.mp4\n"
+    (transfer,) = document(reelstore("policy", "transfers", "--json"))["items"]
+    assert (transfer["policy_before"], transfer["policy"], transfer["bytes_copied"]) == ("default", "coded", 0)
+    assert "film.mp4" in reelstore("policy", "transfers").stdout
+    assert (
+        document(reelstore("policy", "transfer", "default", uploaded["id"], "--json"))["items"][0]["policy"]
+        == "default"
+    )
+    assert document(reelstore("policy", "transfers", "--json"))["items"] == []

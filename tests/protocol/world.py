@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar, cast
 
 from reelstore.chunkstore.redundancy import digest_of
 from reelstore.domain.chunk import Chunk, ShardName
+from reelstore.domain.policy import Policy
 from reelstore.domain.server import ServerState
 from reelstore.domain.video import Video
 from reelstore.repositories.interface import Metadata, PartitionState, UnitOfWork
@@ -253,6 +254,7 @@ class World:
     settings: dict[str, Any]
     metadata: Metadata
     clock: HandClock = field(default_factory=HandClock)
+    policy: Policy | None = None
     places: dict[str, MemoryServer] = field(default_factory=dict)
     processes: list[Process] = field(default_factory=list)
 
@@ -263,6 +265,7 @@ class World:
             HookedMetadata(self.metadata),
             self.clock,
             seeded(len(self.processes) + 1),
+            policy=self.policy,
             places=self.places,
         )
         await process.start()
@@ -272,12 +275,17 @@ class World:
 
 @asynccontextmanager
 async def a_world(
-    *, servers: int = 3, copies: int = 2, metadata: Metadata | None = None, **settings: Any
+    *,
+    servers: int = 3,
+    copies: int = 2,
+    policy: Policy | None = None,
+    metadata: Metadata | None = None,
+    **settings: Any,
 ) -> AsyncIterator[World]:
     """Make a world of 4 partitions, without a process yet; the first one founds the cluster."""
     clock = HandClock()
     given = {"servers": servers, "copies": copies, "partition_bits": 2, "memory": True, **settings}
-    world = World(given, metadata or InMemoryMetadata(clock=clock.utc), clock)
+    world = World(given, metadata or InMemoryMetadata(clock=clock.utc), clock, policy)
     try:
         yield world
     finally:

@@ -94,7 +94,8 @@ def report(result: Result, *, verbose: bool) -> str:
     """Return a run in words: its operations, the end of its trace or all of it, and what it showed."""
     scenario = result.scenario
     shape = f"{scenario.servers} servers in {scenario.zones} zones, {1 << scenario.partition_bits} partitions"
-    lines = [f"seed {scenario.seed}: {shape}, replicated({scenario.copies}), processes {scenario.works}"]
+    policies = f"replicated({scenario.copies}) and {scenario.second_policy}"
+    lines = [f"seed {scenario.seed}: {shape}, {policies}, processes {scenario.works}"]
     for number, phase in enumerate(scenario.phases, 1):
         lines += [f"phase {number}:", *(f"  {operation}" for operation in phase)]
     shown = result.trace if verbose else result.trace[-60:]

@@ -7,6 +7,7 @@ import random
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from reelstore.chunkstore.redundancy import redundancy_of
 from reelstore.placement.ring import RingSet
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.memory.table import Table
@@ -39,12 +40,16 @@ async def move_at_rest(world: World, rng: random.Random) -> None:
 
 
 def _entering_bytes(world: World, before: RingSet, after: RingSet) -> int:
-    """Sum up, over all chunks, the shards of servers that were not in the chunk's row before."""
+    """Sum up, over all chunks, the shards of servers that were not in the chunk's row, or its slot, before."""
     total = 0
     for chunk in world.invariants.live_chunks():
         rings = (before.rings[chunk.policy], after.rings[chunk.policy])
-        old, new = ({seat.server for seat in ring.row(ring.partition_of(chunk.digest))} for ring in rings)
-        total += len(new - old) * chunk.size_bytes
+        alike = redundancy_of(world.policies[chunk.policy]).alike
+        old, new = (
+            {(seat.server, 0 if alike else seat.slot) for seat in ring.row(ring.partition_of(chunk.digest))}
+            for ring in rings
+        )
+        total += len(new - old) * world.shard_size_bytes(chunk)
     return total
 
 

@@ -53,7 +53,7 @@ async def store(world: World, rng: random.Random) -> None:
     known = world.ledger.new(draw_content(world, rng))
     pause = rng.choice((0.0, 0.0, 0.0, 0.1, 3.0, 20.0))
     stop_at = rng.randrange(len(known.content)) if rng.random() < 0.1 else None
-    request = StoreRequest(known.name, policy=rng.choice(sorted(world.copies_min)))
+    request = StoreRequest(known.name, policy=rng.choice(sorted(world.policies)))
     known.begin(Fate.STORED)
     answer = process.request(process.app.videos.store(request, PiecedBody(body_of(known.content, pause, stop_at))))
     if rng.random() < 0.05:
@@ -155,6 +155,17 @@ async def _change(world: World, rng: random.Random, verb: str, having: Fate, bec
         known.unanswered()
     else:
         known.answer(becoming)
+
+
+async def transfer(world: World, rng: random.Random) -> None:
+    """Have a video stored under some policy, which calls off what was asked for before."""
+    process, known = _a_process(world, rng), _a_video(world, rng, Fate.STORED)
+    if process is None or known is None or known.video_id is None:
+        return
+    policy = rng.choice(sorted(world.policies))
+    request = process.app.transfers.request(known.video_id, policy, expected_version=None)
+    answered = await process.request(request)
+    world.note("transfer", known.name, policy, process.name, answered.told)
 
 
 async def verify(world: World, rng: random.Random) -> None:

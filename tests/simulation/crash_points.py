@@ -47,7 +47,7 @@ def scenario_of(job: str) -> Scenario:
         zones=1,
         copies=2,
         partition_bits=2,
-        second_policy=0,
+        second_policy=None,
         works=(False,),
         phases=(),
     )

@@ -109,7 +109,7 @@ async def jump(world: World, rng: random.Random) -> None:
 
 def _a_victim(world: World, rng: random.Random) -> Place | None:
     place = _a_place(world, rng)
-    if place.name not in world.harmed and len(world.harmed) >= min(world.copies_min.values()) - 1:
+    if place.name not in world.harmed and len(world.harmed) >= world.harmed_max:
         if not world.harmed:
             return None
         place = world.places[rng.choice(sorted(world.harmed))]
@@ -144,9 +144,9 @@ async def wipe(world: World, rng: random.Random) -> None:
     if place is None:
         return
     share = rng.choice((0.3, 1.0))
-    content = place.content(sorted(world.copies_min))
+    content = place.content(sorted(world.policies))
     kept = {name: data for name, data in sorted(content.items()) if rng.random() > share}
-    place.replace(kept, place.rotten, sorted(world.copies_min))
+    place.replace(kept, place.rotten, sorted(world.policies))
     world.note("wipe", place.name, len(content) - len(kept))
 
 
@@ -164,7 +164,7 @@ async def return_older(world: World, rng: random.Random) -> None:
     place = _a_victim(world, rng)
     if place is None:
         return
-    policies = sorted(world.copies_min)
+    policies = sorted(world.policies)
     content, rotten = place.content(policies), set(place.rotten)
     await asyncio.sleep(10 ** rng.uniform(0, 2))
     if place.name not in world.harmed or place.is_gone:

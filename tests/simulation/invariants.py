@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from reelstore.chunkstore.redundancy import digest_of
+from reelstore.chunkstore.redundancy import redundancy_of
 from reelstore.chunkstore.topology import shard_name
 from reelstore.domain.chunk import Chunk, ChunkState, ShardName
 from reelstore.domain.server import Server, ServerState
@@ -153,9 +153,10 @@ class Invariants:
 
     def _check_presence(self, chunk: Chunk, began: float) -> None:
         world = self._world
-        there = {place.name for place in world.places.values() if place.has(chunk)}
+        size_bytes = world.shard_size_bytes(chunk)
+        there = {place.name for place in world.places.values() if place.has(chunk, size_bytes)}
         harmed_since = sum(at >= began for at in world.harmed_at.values())
-        if len(there) < world.copies_min[chunk.policy] - harmed_since:
+        if len(there) < world.policies[chunk.policy].copies_min - harmed_since:
             raise world.broken("below copies_min", f"chunk {chunk.id[:6]} is confirmed and only on {sorted(there)}")
 
     def _note_clean(self, changes: Changes) -> None:
@@ -221,19 +222,19 @@ class Invariants:
         """
         self.checks += 1
         world = self._world
-        good = {
-            place.name
+        shards = [
+            (place.name, name.slot)
             for place in world.places.values()
-            if not place.is_gone
-            and place.name != without
-            and any(
-                name.chunk == chunk.id and name not in place.rotten for name in place.shards(chunk.policy, chunk.digest)
-            )
-        }
-        needed = world.copies_min[chunk.policy] - len(world.harmed)
-        if len(good) < needed:
+            if not place.is_gone and place.name != without
+            for name in place.shards(chunk.policy, chunk.digest)
+            if name.chunk == chunk.id and name not in place.rotten
+        ]
+        good, policy = {server for server, _ in shards}, world.policies[chunk.policy]
+        slots = len(good) if redundancy_of(policy).alike else len({slot for _, slot in shards})
+        needed = policy.copies_min - len(world.harmed)
+        if min(len(good), slots) < needed:
             raise self._world.broken(
-                "below copies_min" if good else "loss",
+                "below copies_min" if slots >= policy.needed else "loss",
                 f"{why}: chunk {chunk.id[:6]} of partition {self.partition_of(chunk)} is good on {sorted(good)}; "
                 f"{needed} are needed, harmed: {sorted(world.harmed)}",
             )
@@ -264,8 +265,9 @@ class Invariants:
 
     def before_put(self, place: Place, name: ShardName, content: bytes) -> None:
         """Invariant I2: a stored name never holds other bytes."""
-        if digest_of(content) != name.digest:
-            raise self._world.broken("other bytes", f"{name} is put on {place.name} with bytes of another digest")
+        redundancy = redundancy_of(self._world.policies[name.policy])
+        if not redundancy.is_good(content, digest=name.digest, slot=name.slot):
+            raise self._world.broken("other bytes", f"{name} is put on {place.name} with bytes of another shard")
 
     def after_put(self, process: Process, place: Place, name: ShardName, content: bytes) -> None:
         place.rotten.discard(name)

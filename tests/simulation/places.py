@@ -85,12 +85,12 @@ class Place:
         """Return the names of all shards of a digest."""
         return [entry.name for entry in self.listing(policy, digest, digest + b"\0")]
 
-    def has(self, chunk: Chunk) -> bool:
+    def has(self, chunk: Chunk, shard_size_bytes: int) -> bool:
         """Say whether there is a shard of a chunk that looks right without being read."""
         if self.is_gone:
             return False
         entries = self.listing(chunk.policy, chunk.digest, chunk.digest + b"\0")
-        return any(entry.name.chunk == chunk.id and entry.size_bytes == chunk.size_bytes for entry in entries)
+        return any(entry.name.chunk == chunk.id and entry.size_bytes == shard_size_bytes for entry in entries)
 
     def listing(self, policy: str, start: bytes = bytes(32), stop: bytes | None = None) -> list[ShardEntry]:
         """Return what is really there; nothing on a disk that nobody has claimed."""

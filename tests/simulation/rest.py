@@ -89,6 +89,8 @@ def _unfinished(world: World) -> str | None:
     unreferenced = [chunk.id for chunk in invariants.chunks.values() if chunk.id not in tables.references]
     if unreferenced:
         return f"rows without a reference: {unreferenced}"
+    if len(tables.transfers):
+        return f"transfers: {list(tables.transfers.values())}"
     if len(tables.open_files):
         return f"open files: {list(tables.open_files)}"
     promised: dict[str, set[str]] = {name: set() for name in world.places}
@@ -101,7 +103,7 @@ def _unfinished(world: World) -> str | None:
             if server is not None and server.state is not ServerState.REMOVED:
                 return f"{place.name} is gone, and not removed"
             continue
-        there = {str(entry.name) for policy in world.copies_min for entry in place.listing(policy)}
+        there = {str(entry.name) for policy in world.policies for entry in place.listing(policy)}
         if there - promised[place.name]:
             return f"left over on {place.name}: {sorted(there - promised[place.name])}"
         if promised[place.name] - there:

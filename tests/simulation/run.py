@@ -10,14 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from reelstore.domain.policy import Policy
-from reelstore.services.epochs import draw_tenures
 from tests.simulation import aftermath, clients, disturbances, topology
 from tests.simulation.invariants import Violation
 from tests.simulation.loop import StuckError, VirtualLoop, simulate
-from tests.simulation.policies import add_policy
 from tests.simulation.rest import come_to_rest
-from tests.simulation.scenario import CHUNK, Scenario, draw_scenario
+from tests.simulation.scenario import Scenario, draw_scenario
 from tests.simulation.world import Watching, World
 
 Act = Callable[[World, random.Random], Coroutine[Any, Any, None]]
@@ -28,6 +25,7 @@ ACTS: Mapping[str, tuple[float, Act]] = {
     "purge": (5, clients.purge),
     "trash": (1, clients.trash),
     "restore": (1, clients.restore),
+    "transfer": (2, clients.transfer),
     "verify": (1, clients.verify),
     "status": (3, clients.status),
     "change": (2, topology.change),
@@ -127,27 +125,12 @@ def _failed(world: World, context: dict[str, object]) -> None:
 async def found(world: World, scenario: Scenario) -> None:
     """Start a cluster, with all its policies and processes."""
     first = await world.start(works=scenario.works[0])
-    _know_policies(world, first.app.topology.present.policies)
-    if scenario.second_policy:
-        policy = Policy.replicated("second", scenario.second_policy, chunk_size_bytes=CHUNK)
-        chance = random.Random(f"tenures of {scenario.seed}").randbytes
-        await first.request(
-            add_policy(
-                first.metadata,
-                policy,
-                partition_bits=scenario.partition_bits,
-                draw=lambda count: draw_tenures(chance, count),
-            )
-        )
-        await first.request(first.app.topology.refresh())
-        _know_policies(world, first.app.topology.present.policies)
+    world.policies = dict(first.app.topology.present.policies)
+    if scenario.second_policy is not None:
+        await first.request(first.app.policies.add(scenario.second_policy))
+        world.policies = dict(first.app.topology.present.policies)
     for works in scenario.works[1:]:
         await world.start(works=works)
-
-
-def _know_policies(world: World, policies: Mapping[str, Policy]) -> None:
-    world.copies_min = {policy.name: policy.copies_min for policy in policies.values()}
-    world.copies = {policy.name: policy.copies for policy in policies.values()}
 
 
 async def _play(world: World, scenario: Scenario) -> None:

@@ -11,9 +11,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from reelstore.config import MIB, Settings
+from reelstore.domain.policy import Policy
 from reelstore.domain.server import Eviction
 
 CHUNK = 4096
+SECOND_POLICIES = (
+    None,
+    None,
+    None,
+    Policy.replicated("second", 2, chunk_size_bytes=CHUNK),
+    Policy.replicated("second", 3, chunk_size_bytes=CHUNK),
+    Policy.erasure("second", 2, 1, chunk_size_bytes=CHUNK),
+    Policy.erasure("second", 3, 2, chunk_size_bytes=CHUNK),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +46,7 @@ class Scenario:
     Args:
         seed: of everything that is drawn while it runs.
         servers, zones, copies, partition_bits: of the cluster that is founded.
-        second_policy: copies of another policy, 0 for none.
+        second_policy: another one beside the default; None for none.
         works: for each process that is started, whether it works in the background.
         phases: operations; after each phase the cluster is left alone until it is healed.
         settings: further ones.
@@ -47,7 +57,7 @@ class Scenario:
     zones: int
     copies: int
     partition_bits: int
-    second_policy: int
+    second_policy: Policy | None
     works: tuple[bool, ...]
     phases: tuple[tuple[Operation, ...], ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -114,7 +124,7 @@ def draw_scenario(seed: int | str, weights: Mapping[str, float], *, operations: 
         zones=rng.choice((1, 2, 3, servers)),
         copies=copies,
         partition_bits=rng.choice((2, 2, 3, 4)),
-        second_policy=rng.choice((0, 0, 0, 2, 3)) if servers >= 3 else 0,
+        second_policy=rng.choice([policy for policy in SECOND_POLICIES if policy is None or policy.width <= servers]),
         works=rng.choice(((True,), (True, False), (True, True), (True, True, False))),
         phases=tuple(phases),
         settings={

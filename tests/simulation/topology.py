@@ -51,7 +51,7 @@ def _changed(world: World, rng: random.Random) -> ServerChange | None:
     if server.state is ServerState.DRAINING:
         return ServerChange(rng.choice((ChangeAction.ACTIVATE, ChangeAction.REMOVE)), server.name)
     active = [server for server in servers if server.state is ServerState.ACTIVE]
-    if rng.random() < 0.6 and len(active) > max(world.copies.values()):
+    if rng.random() < 0.6 and len(active) > world.servers_min:
         return ServerChange(rng.choice((ChangeAction.DRAIN, ChangeAction.REMOVE)), server.name)
     return ServerChange(
         ChangeAction.UPDATE, server.name, zone=f"z{rng.randrange(3)}", capacity_bytes=rng.choice((1, 2, 4, 8)) * GIB
@@ -163,7 +163,7 @@ async def force_out(world: World, rng: random.Random) -> None:
         return
     process, name = rng.choice(world.alive), rng.choice(gone).name
     active = [server for server in world.invariants.servers.values() if server.state is ServerState.ACTIVE]
-    if sum(not world.places[server.name].is_gone for server in active) < max(world.copies.values()):
+    if sum(not world.places[server.name].is_gone for server in active) < world.servers_min:
         work = process.app.changes.change([_added(world, rng)], accept_warnings=False)
         await _ask(world, "add instead", work, process)
     await _ask(world, f"force out {name}", process.app.forced_removal.remove(name), process)

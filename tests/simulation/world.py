@@ -13,8 +13,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from reelstore.bootstrap import Application, assemble, background_of
+from reelstore.chunkstore.redundancy import redundancy_of
 from reelstore.config import Settings
+from reelstore.domain.chunk import Chunk
 from reelstore.domain.errors import ReelstoreError
+from reelstore.domain.policy import Policy
 from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.services.places import Drivers
 from reelstore.storage.interface import StorageServer
@@ -72,11 +75,24 @@ class World:
         self.places: dict[str, Place] = {}
         self.harmed: set[str] = set()
         self.harmed_at: dict[str, float] = {}
-        self.copies: dict[str, int] = {}
-        self.copies_min: dict[str, int] = {}
+        self.policies: dict[str, Policy] = {}
         self.processes: list[Process] = []
         self.invariants = Invariants(self)
         self.ledger = Ledger()
+
+    @property
+    def harmed_max(self) -> int:
+        """Return how many places may lose data between two quiet times, so that nothing may be lost."""
+        return min(policy.copies_min - policy.needed for policy in self.policies.values())
+
+    @property
+    def servers_min(self) -> int:
+        """Return how many servers all the redundancy needs."""
+        return max(policy.width for policy in self.policies.values())
+
+    def shard_size_bytes(self, chunk: Chunk) -> int:
+        """Return what each server keeps of a chunk."""
+        return redundancy_of(self.policies[chunk.policy]).shard_size_bytes(chunk.size_bytes)
 
     # ------------------------------------------------------------------ time and trace
 

@@ -67,7 +67,7 @@ async def test_a_fresh_folder_becomes_a_cluster_and_stays_it(tmp_path: Path) -> 
     async with running(settings_of(folder, copies=3, first_servers=5, partition_bits=6)) as again:
         later = await again.health.status()
         assert (later.id, later.epoch, later.servers_total) == (status.id, 1, 3)  # what is founded is not founded anew
-        assert again.topology.present.policies["default"].copies == 2
+        assert again.topology.present.policies["default"].width == 2
 
 
 async def test_servers_that_share_a_disk_share_its_capacity(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from reelstore.bootstrap.metadata import is_shared
@@ -36,6 +37,7 @@ from reelstore.services.locations import Locations
 from reelstore.services.ownership import recognise
 from reelstore.services.pace import Pace
 from reelstore.services.places import Drivers, Places
+from reelstore.services.policies import Policies
 from reelstore.services.proving import ShardProver
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer, Schedule
@@ -48,6 +50,8 @@ from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
+from reelstore.services.transferring import Transferring
+from reelstore.services.transfers import Transfers
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 from reelstore.storage.interface import StorageServer
@@ -69,6 +73,8 @@ class Application:
     store: ChunkStore
     attention: Attention
     videos: VideoService
+    transfers: Transfers
+    transferring: Transferring
     inspector: VideoInspector
     verifier: ClusterVerifier
     quarantine: Quarantine
@@ -77,6 +83,7 @@ class Application:
     health: ClusterHealth
     capacity: CapacityService
     changes: TopologyChanges
+    policies: Policies
     monitor: Monitor
     removals: Removals
     forced_removal: ForcedRemoval
@@ -111,7 +118,12 @@ class Application:
 
 
 async def assemble(
-    settings: Settings, metadata: Metadata, *, entropy: Entropy, drivers: Drivers = DRIVERS
+    settings: Settings,
+    metadata: Metadata,
+    *,
+    entropy: Entropy,
+    drivers: Drivers = DRIVERS,
+    first_policy: Policy | None = None,
 ) -> Application:
     """Build an application over this metadata, its servers attached and its background not begun.
 
@@ -120,25 +132,21 @@ async def assemble(
         metadata: where everything is known; founded if it was never used.
         entropy: draws ids and tenures.
         drivers: how places are reached; tests hand over ones that fail on demand.
+        first_policy: of a new cluster; as many copies as the settings say if absent.
 
     Raises:
         ServerRefused, ServerUnavailable: a first server's place cannot be claimed.
         MetadataUnavailable: a retry can help.
     """
-
-    def connect(server: Server) -> StorageServer:
-        return drivers.connect(server.url, server.name, server.capacity_bytes)
-
-    policy = Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
+    policy = first_policy or _copies(settings)
     cluster = await identify(metadata, policy, entropy=entropy)
-    fleet = Fleet(connect, cluster_id=cluster.id, generation=cluster.generation, is_copy=not await recognise(metadata))
+    is_copy = not await recognise(metadata)
+    fleet = Fleet(_connect(drivers), cluster_id=cluster.id, generation=cluster.generation, is_copy=is_copy)
     attention = Attention()
     topology = TopologyCache(metadata, on_split=attention.widen)
     if not await is_founded(metadata):
         await _found(settings, metadata, fleet, policy, drivers, entropy)
-    await topology.refresh()
-    async with metadata.snapshot() as view:
-        await fleet.refresh(await view.servers.list())
+    await _look(metadata, topology, fleet)
     store = _chunk_store(settings, metadata, topology, fleet, attention, entropy)
     places = Places(drivers if settings.memory else durable(drivers), fleet)
     changes = TopologyChanges(metadata, topology, fleet, places, attention, entropy=entropy)
@@ -149,7 +157,7 @@ async def assemble(
     prover = ShardProver(metadata, topology, fleet, repairer, attention, pace)
     rebalancer = _rebalancer(settings, metadata, store, attention, repairer, pace, entropy)
     guard, events, servers = ClockGuard(metadata), EventLog(metadata), ServerManager(metadata, topology, fleet, changes)
-    risks = RiskSurvey(metadata, topology, fleet, attention)
+    risks, locations = RiskSurvey(metadata, topology, fleet, attention), Locations(topology)
     return Application(
         settings=settings,
         metadata=metadata,
@@ -157,7 +165,9 @@ async def assemble(
         fleet=fleet,
         store=store,
         attention=attention,
-        videos=VideoService(metadata, store, Locations(topology), attention, entropy=entropy),
+        videos=VideoService(metadata, store, locations, attention, entropy=entropy),
+        transfers=Transfers(metadata),
+        transferring=_transferring(metadata, store, locations, attention, rebalancer, entropy),
         inspector=VideoInspector(metadata, topology, prover),
         verifier=ClusterVerifier(metadata, topology, prover),
         quarantine=Quarantine(metadata, fleet, guard, keep_seconds=settings.quarantine_seconds),
@@ -168,6 +178,7 @@ async def assemble(
             metadata, topology, fleet, servers, places, guard, sample_seconds=settings.usage_sample_seconds
         ),
         changes=changes,
+        policies=Policies(metadata, topology, attention, follow=changes.follow, entropy=entropy),
         monitor=monitor,
         removals=_removals(metadata, fleet, risks, changes, rebalancer),
         forced_removal=ForcedRemoval(metadata, fleet, changes, risks),
@@ -179,6 +190,20 @@ async def assemble(
         retention=Retention(metadata, guard, event_keep_seconds=settings.event_keep_seconds),
         handover=Handover(metadata, attention),
     )
+
+
+def _connect(drivers: Drivers) -> Callable[[Server], StorageServer]:
+    return lambda server: drivers.connect(server.url, server.name, server.capacity_bytes)
+
+
+def _copies(settings: Settings) -> Policy:
+    return Policy.replicated(DEFAULT_POLICY, settings.copies, chunk_size_bytes=settings.chunk_size_bytes)
+
+
+async def _look(metadata: Metadata, topology: TopologyCache, fleet: Fleet) -> None:
+    await topology.refresh()
+    async with metadata.snapshot() as view:
+        await fleet.refresh(await view.servers.list())
 
 
 def _chunk_store(
@@ -220,6 +245,18 @@ async def _first_probe(monitor: Monitor) -> None:
         await monitor.probe_all()
     except MetadataFull as error:  # what was seen is not written down; reads go on, and a purge makes room
         log.warning("starting on a full volume: %s", error)
+
+
+def _transferring(
+    metadata: Metadata,
+    store: ChunkStore,
+    locations: Locations,
+    attention: Attention,
+    rebalancer: Rebalancer,
+    entropy: Entropy,
+) -> Transferring:
+    holder = rebalancer.leases.holder
+    return Transferring(metadata, store, locations, attention, rebalancer.moves, holder=holder, entropy=entropy)
 
 
 def _removals(

@@ -23,6 +23,7 @@ CLOCK_SECONDS = 30.0
 FORGET_SECONDS = 3600.0
 REMOVAL_SECONDS = 5.0
 EVICTION_SECONDS = 5.0
+TRANSFER_SECONDS = 2.0
 
 
 @asynccontextmanager
@@ -87,6 +88,7 @@ def background_of(application: Application) -> Background:
             Chore("removing emptied servers", REMOVAL_SECONDS, application.removals.step),
             Chore("evicting silent servers", EVICTION_SECONDS, application.evictor.step),
             Chore("sampling how full servers are", settings.usage_sample_seconds, application.capacity.sample),
+            Chore("giving videos another policy", TRANSFER_SECONDS, application.transferring.step),
             Chore("ending uploads", settings.expiry_seconds, application.expire),
             Chore("forgetting what is old", FORGET_SECONDS, application.retention.forget),
             Chore("emptying the quarantine", FORGET_SECONDS, application.quarantine.expire),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 from dataclasses import dataclass
 
 from reelstore.chunkstore.fleet import Fleet, FleetMember
-from reelstore.chunkstore.redundancy import Redundancy
+from reelstore.chunkstore.redundancy import Redundancy, decoded
 from reelstore.chunkstore.topology import Topology, TopologyCache, shard_name
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ChunkLost, ChunkUnavailable, ServerUnavailable, ShardCorrupt, ShardMissing
@@ -125,7 +125,10 @@ class Fetcher:
         return {each.name for each in servers if each.state is not ServerState.REMOVED and each.number not in asked}
 
     def _expected(self, chunk: Chunk, topology: Topology) -> list[_Candidate]:
-        """Return where the newest row, then the synced row, say that shards are; each row in order of preference."""
+        """Return where the newest row, then the synced row, say that shards are; each row in order of preference.
+
+        Fragments of data come before those of parity, so that nothing is computed while all of them can be had.
+        """
         ring = topology.ring(chunk.policy)
         partition = ring.partition_of(chunk.digest)
         newest = ring.row(partition)
@@ -137,7 +140,12 @@ class Fetcher:
             for member in self._fleet.by_preference(names):
                 name = names[member.server.number]
                 candidates.setdefault((member.server.number, name), _Candidate(member, name))
-        return sorted(candidates.values(), key=lambda candidate: not candidate.member.is_up)
+        redundancy = topology.redundancy(chunk.policy)
+
+        def rank(candidate: _Candidate) -> tuple[bool, bool]:
+            return not candidate.member.is_up, not redundancy.alike and candidate.name.slot >= redundancy.needed
+
+        return sorted(candidates.values(), key=rank)
 
     async def _find_everywhere(self, chunk: Chunk) -> tuple[list[_Candidate], set[str]]:
         async def ask(member: FleetMember) -> list[_Candidate] | None:
@@ -162,37 +170,46 @@ class Fetcher:
         The names of servers that do not answer are added to `silent`: a probe may call them up again at any moment.
         """
         redundancy = topology.redundancy(chunk.policy)
-        queue = list(reversed(list(candidates)))
+        queue = list(candidates)
         good: dict[int, ByteString] = {}
-        running: set[asyncio.Task[tuple[int, ByteString] | None]] = set()
-        hedge = False
+        running: dict[asyncio.Task[ByteString | None], int] = {}
+        enough, hedge = redundancy.needed, False
         try:
-            while len(good) < redundancy.needed:
+            while True:
                 patience = HEDGE_SECONDS_MAX
-                while queue and (hedge or len(running) < redundancy.needed - len(good)):
+                while hedge or len(good.keys() | running.values()) < enough:
+                    candidate = _next(queue, good, running.values(), even_if_asked=hedge)
                     hedge = False
-                    candidate = queue.pop()
-                    if candidate.name.slot in good:
-                        continue
-                    running.add(asyncio.create_task(self._read(chunk, candidate, redundancy, topology, silent)))
+                    if candidate is None:
+                        break
+                    task = asyncio.create_task(self._read(chunk, candidate, redundancy, topology, silent))
+                    running[task] = candidate.name.slot
                     patience = candidate.member.latency_seconds * HEDGE_LATENCIES
                 if not running:
                     return None
                 patience = min(max(patience, HEDGE_SECONDS_MIN), HEDGE_SECONDS_MAX)
-                done, running = await asyncio.wait(
+                done, _ = await asyncio.wait(
                     running, timeout=patience if queue else None, return_when=asyncio.FIRST_COMPLETED
                 )
                 hedge = not done
-                good.update(result for task in done if (result := task.result()) is not None)
+                for task in done:
+                    slot, shard = running.pop(task), task.result()
+                    if shard is not None:
+                        good[slot] = shard
+                if len(good) >= enough:
+                    data = await decoded(redundancy, good, digest=chunk.digest)
+                    if data is not None:
+                        return data
+                    log.error("shards of chunk %s are good, and do not make it together", chunk.digest.hex())
+                    enough = len(good) + 1
         finally:
             for task in running:
                 task.cancel()
-        return redundancy.decode(good, digest=chunk.digest)
 
     async def _read(
         self, chunk: Chunk, candidate: _Candidate, redundancy: Redundancy, topology: Topology, silent: set[str]
-    ) -> tuple[int, ByteString] | None:
-        """Read and verify one shard; return its slot and bytes, or None when it is no good or not to be had."""
+    ) -> ByteString | None:
+        """Read and verify one shard; return its bytes, or None when it is no good or not to be had."""
         member, name = candidate.member, candidate.name
         began = time.perf_counter()
         try:
@@ -221,7 +238,7 @@ class Fetcher:
             self._report(chunk, candidate, topology, "corrupt")
             return None
         member.succeeded(time.perf_counter() - began)
-        return name.slot, shard
+        return shard
 
     def _report_missing(self, chunk: Chunk, candidate: _Candidate, topology: Topology) -> None:
         """Report a missing shard, but not where it is known to be still on its way to the newest row."""
@@ -236,3 +253,14 @@ class Fetcher:
         if any(candidate.name == shard_name(chunk, seat) for seat in ring.row(partition)):
             number = candidate.member.server.number
             self._on_defect(Defect(chunk.policy, partition, number, candidate.name, problem))
+
+
+def _next(
+    queue: list[_Candidate], good: Container[int], asked: Collection[int], *, even_if_asked: bool
+) -> _Candidate | None:
+    """Take the next candidate off the queue: one of a slot that nobody is asked for, or any slot that nobody gave."""
+    queue[:] = [candidate for candidate in queue if candidate.name.slot not in good]
+    for index, candidate in enumerate(queue):
+        if candidate.name.slot not in asked:
+            return queue.pop(index)
+    return queue.pop(0) if queue and even_if_asked else None

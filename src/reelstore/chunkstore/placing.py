@@ -22,7 +22,8 @@ class Placement:
 
     Args:
         epoch: of the ring that was used.
-        acknowledged: numbers of the distinct servers that hold a shard under its exact name.
+        acknowledged: numbers of the distinct servers that hold a shard under its exact name, and of which none holds
+            the same fragment as another.
         settled: every server of the row did at the first try, so that nothing is left to be moved.
         released: no put is still under way that might read the data.
     """
@@ -38,11 +39,19 @@ class _Attempt:
     ring: Ring
     chunk: Chunk
     shards: Sequence[ByteString]
+    alike: bool
     handoffs: Iterator[int]
     acknowledged: set[int] = field(default_factory=set)
+    slots: set[int] = field(default_factory=set)
     full: set[int] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
     released: bool = True
+
+    def acknowledge(self, member: FleetMember, slot: int) -> None:
+        """Count a server, unless its fragment is counted already: a second one of a slot makes nothing whole."""
+        if self.alike or slot not in self.slots:
+            self.acknowledged.add(member.server.number)
+        self.slots.add(slot)
 
 
 class Placer:
@@ -69,7 +78,7 @@ class Placer:
         self._put_timeout_seconds = put_timeout_seconds
 
     async def place(
-        self, ring: Ring, chunk: Chunk, shards: Sequence[ByteString], *, acknowledged_min: int
+        self, ring: Ring, chunk: Chunk, shards: Sequence[ByteString], *, alike: bool, acknowledged_min: int
     ) -> Placement:
         """Store every shard of a chunk whose row and reference are committed (rule 1).
 
@@ -80,6 +89,7 @@ class Placer:
             ring: the newest ring known.
             chunk: its row.
             shards: by slot; must not change until this returns with `released`.
+            alike: whether they are all the same bytes.
             acknowledged_min: distinct servers that must acknowledge.
 
         Raises:
@@ -87,7 +97,7 @@ class Placer:
             InsufficientServers: too few acknowledged; a retry can help.
         """
         row = ring.lookup(chunk.digest)
-        attempt = _Attempt(ring, chunk, shards, _handoffs(ring, chunk))
+        attempt = _Attempt(ring, chunk, shards, alike, _handoffs(ring, chunk))
         first_try = await asyncio.gather(*(self._primary(attempt, seat) for seat in row))
         settled = all(first_try)
         failed = [seat for seat, done in zip(row, first_try, strict=True) if not done]
@@ -129,7 +139,7 @@ class Placer:
                 if look:
                     entry = await member.driver.stat(name)
                     if entry is not None and entry.size_bytes == memoryview(shard).nbytes:
-                        attempt.acknowledged.add(member.server.number)
+                        attempt.acknowledge(member, name.slot)
                         return True
                 await member.driver.put(name, shard)
         except ServerFull as error:
@@ -146,7 +156,7 @@ class Placer:
             member.failed(ServerUnavailable(late, server=member.server.name))
             attempt.failures.append(f"{member.server.name}: {late}")
             return False
-        attempt.acknowledged.add(member.server.number)
+        attempt.acknowledge(member, name.slot)
         return True
 
     @staticmethod

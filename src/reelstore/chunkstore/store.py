@@ -19,6 +19,7 @@ from reelstore.chunkstore.topology import TopologyCache
 from reelstore.chunkstore.writing import FileWriter, WritingTools
 from reelstore.domain.chunk import Chunk, ShardName
 from reelstore.domain.errors import ChunkLost, ShardCorrupt
+from reelstore.domain.file import StoredFile
 from reelstore.domain.ids import Entropy
 from reelstore.domain.policy import Policy
 from reelstore.repositories.interface import Metadata
@@ -95,9 +96,16 @@ class ChunkStore:
         )
         self._reading = ReadingTools(metadata, self._cache, MemoryBudget(limits.read_memory_bytes), self.activity)
 
-    def writer(self, policy: Policy, *, length_bytes: int | None = None) -> FileWriter:
-        """Begin a new file; nothing is stored before its first chunk."""
-        return FileWriter(self._writing, policy, length_bytes=length_bytes)
+    def writer(
+        self,
+        policy: Policy,
+        *,
+        length_bytes: int | None = None,
+        file: StoredFile | None = None,
+        keep_seconds: float | None = None,
+    ) -> FileWriter:
+        """Begin a new file, of which nothing is stored before its first chunk, or go on with one; see `FileWriter`."""
+        return FileWriter(self._writing, policy, length_bytes=length_bytes, file=file, keep_seconds=keep_seconds)
 
     async def read(self, file_id: str, start: int, stop: int) -> RangeReader:
         """Begin to read bytes `[start, stop)` of a complete file; see `RangeReader.open`."""

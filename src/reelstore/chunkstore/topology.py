@@ -54,8 +54,8 @@ class Topology:
 
     @property
     def copies_min(self) -> int:
-        """Return how many servers must acknowledge each write, whatever its policy."""
-        return max(policy.copies_min for policy in self.policies.values())
+        """Return how many servers must acknowledge a write of which nobody names the policy."""
+        return self.policies[self.default_policy].copies_min
 
     def redundancy(self, policy: str) -> Redundancy:
         """Return how a policy's chunks are made redundant."""

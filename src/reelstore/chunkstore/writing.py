@@ -20,7 +20,7 @@ from reelstore.chunkstore.body import Body
 from reelstore.chunkstore.buffers import BufferPool
 from reelstore.chunkstore.committing import Completion, OpenFile, Piece, referenced_partitions
 from reelstore.chunkstore.placing import Placer
-from reelstore.chunkstore.redundancy import digest_of
+from reelstore.chunkstore.redundancy import digest_of, encoded, redundancy_of
 from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.chunk import Chunk
 from reelstore.domain.errors import (
@@ -58,19 +58,41 @@ class WritingTools:
 
 
 class FileWriter:
-    """Write one new file. Use it as `write` … `finish`, and `abandon` on any failure.
+    """Write one new file, or go on with an open one. Use it as `write` … `finish`, and `abandon` on any failure.
 
     Memory is bounded by `CHUNKS_IN_FLIGHT_MAX` chunks. A crash leaves an open file that expires, and nothing visible.
+
+    Args:
+        tools: shared.
+        policy: the file's.
+        length_bytes: the announced length, None while it is unknown.
+        file: go on with this one, from its offset on.
+        keep_seconds: how long the open file outlives its gateway, if not as long as others.
     """
 
-    def __init__(self, tools: WritingTools, policy: Policy, *, length_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        tools: WritingTools,
+        policy: Policy,
+        *,
+        length_bytes: int | None = None,
+        file: StoredFile | None = None,
+        keep_seconds: float | None = None,
+    ) -> None:
         self._tools = tools
         self.policy = policy
+        self._redundancy = redundancy_of(policy)
+        shard_bytes = self._redundancy.shard_size_bytes(policy.chunk_size_bytes)
+        self._shards_bytes = 0 if self._redundancy.alike else policy.width * shard_bytes
         self._file = OpenFile(random_id(tools.entropy), policy, tools.entropy, length_bytes)
+        self._keep_seconds = tools.open_file_seconds if keep_seconds is None else keep_seconds
         self.size_bytes = 0
         self._buffer: bytearray | None = None
         self._filled_bytes = 0
         self._next_position = 0
+        if file is not None:
+            self._file.id, self._file.created, self._file.confirmed_bytes = file.id, True, file.offset_bytes
+            self.size_bytes, self._next_position = file.offset_bytes, file.chunk_count
         self._pieces: deque[Piece] = deque()
         self._completion: Completion | None = None
         self._ring_changes = 0
@@ -150,6 +172,10 @@ class FileWriter:
             await uow.commit()
         return partitions
 
+    async def leave(self) -> None:
+        """Stop, give all memory back and leave the open file to whoever goes on with it before it expires."""
+        await self._stop()
+
     async def _stop(self) -> None:
         running = list(self._tasks)
         for task in running:
@@ -158,9 +184,9 @@ class FileWriter:
         self._complete.cancel()
         while self._pieces:
             piece = self._pieces.popleft()
-            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable and not running)
+            self._give_back(piece.buffer, reusable=piece.reusable and not running)
         if self._buffer is not None:
-            self._tools.buffers.give_back(self._buffer, reusable=True)
+            self._give_back(self._buffer, reusable=True)
             self._buffer = None
 
     # ------------------------------------------------------------------ the pipeline
@@ -169,9 +195,13 @@ class FileWriter:
         """Return what is free of the present chunk, waiting for one while too many are under way."""
         if self._buffer is None:
             await self._wait_for_room()
-            self._buffer = await self._tools.buffers.take(self.policy.chunk_size_bytes)
+            size_bytes = self.policy.chunk_size_bytes
+            self._buffer = await self._tools.buffers.take(size_bytes, beside_bytes=self._shards_bytes)
             self._filled_bytes = 0
         return memoryview(self._buffer)[self._filled_bytes :]
+
+    def _give_back(self, buffer: bytearray, *, reusable: bool) -> None:
+        self._tools.buffers.give_back(buffer, reusable=reusable, beside_bytes=self._shards_bytes)
 
     def _fill(self, count: int) -> None:
         """Take in bytes that were put into the free memory."""
@@ -205,9 +235,12 @@ class FileWriter:
             raise RuntimeError("a chunk is placed before its reference is committed")
         self._tools.activity.touch()
         topology = self._tools.topology.present
-        shards = topology.redundancy(self.policy.name).encode(piece.data)
         piece.placement = await self._tools.placer.place(
-            topology.ring(self.policy.name), piece.chunk, shards, acknowledged_min=self.policy.copies_min
+            topology.ring(self.policy.name),
+            piece.chunk,
+            await encoded(self._redundancy, piece.data, digest=piece.chunk.digest),
+            alike=self._redundancy.alike,
+            acknowledged_min=self.policy.copies_min,
         )
         piece.reusable = piece.reusable and piece.placement.released
         self._wake.set()
@@ -265,7 +298,7 @@ class FileWriter:
             if any(piece.placement is not None and piece.placement.epoch != epoch for piece in placed):
                 raise StaleRing("a newer ring was applied while chunks were being placed")
             now = await uow.now()
-            expires_at = now + timedelta(seconds=self._tools.open_file_seconds)
+            expires_at = now + timedelta(seconds=self._keep_seconds)
             await self._file.begin(uow, expires_at)
             if placed:
                 ring = self._tools.topology.present.ring(self.policy.name)
@@ -287,7 +320,7 @@ class FileWriter:
         for piece in placed:
             self._pieces.popleft()
             self._file.confirmed_bytes = piece.offset_bytes + piece.size_bytes
-            self._tools.buffers.give_back(piece.buffer, reusable=piece.reusable)
+            self._give_back(piece.buffer, reusable=piece.reusable)
         self._room.set()
 
     async def _place_again(self) -> None:
@@ -309,7 +342,7 @@ class FileWriter:
 
     async def _renew(self) -> None:
         """Put off the file's end while its gateway lives (rule 1)."""
-        seconds = self._tools.open_file_seconds
+        seconds = self._keep_seconds
         while not self._complete.done():
             await asyncio.sleep(seconds / 3)
             if not self._file.created:

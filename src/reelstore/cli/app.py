@@ -23,6 +23,7 @@ from reelstore.cli import (
     exit_codes,
     node,
     output,
+    policies,
     quarantine,
     rebalance,
     removal,
@@ -104,6 +105,7 @@ quarantine.register(app)
 servers.register(app)
 removal.register(servers.servers_app)
 ring.register(app)
+policies.register(app)
 rebalance.register(app)
 status.register(app)
 capacity.register(app)

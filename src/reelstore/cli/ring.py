@@ -28,7 +28,7 @@ ring_app = typer.Typer(
 def show_ring(url: Url = DEFAULT_URL, token: Token = None, json: Json = False) -> None:
     """Show each policy's ring, and how even it is."""
     with connect(url, token) as client:
-        rings = client.rings()
+        rings = [client.ring(policy.name) for policy in client.policies()]
     if json:
         output.document({"items": [ring.document for ring in rings], "next_cursor": None})
         return

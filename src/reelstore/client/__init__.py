@@ -33,6 +33,7 @@ from reelstore.client.errors import (
 from reelstore.client.event_values import Event
 from reelstore.client.filenames import safe_file_name
 from reelstore.client.plan_values import Change, Move, Plan, PlannedServer, PlannedZone, PlanWarning
+from reelstore.client.policy_values import Policy, Transfer
 from reelstore.client.removal_values import RemovalCheck, RemovedServer, VideoAtRisk
 from reelstore.client.uploading import Progress
 from reelstore.client.values import ChunkPlace, Downloaded, Purged, Video, VideoPage
@@ -68,6 +69,7 @@ __all__ = [
     "PlanWarning",
     "PlannedServer",
     "PlannedZone",
+    "Policy",
     "Problem",
     "Progress",
     "Purged",
@@ -87,6 +89,7 @@ __all__ = [
     "SourceChanged",
     "TargetExists",
     "Totals",
+    "Transfer",
     "UnexpectedAnswer",
     "Verification",
     "VerifiedSlice",

@@ -9,6 +9,7 @@ from reelstore.client.asking import Asking, given
 from reelstore.client.cluster_values import ChangedServer, Health, Rebalance, Ring, Server
 from reelstore.client.event_values import Event
 from reelstore.client.plan_values import Change, Plan
+from reelstore.client.policy_values import Policy, Transfer
 from reelstore.client.removal_values import RemovalCheck, RemovedServer
 from reelstore.client.values import Video
 from reelstore.client.wire import segment
@@ -128,10 +129,54 @@ class ClusterCalls(Asking):
         path = f"/servers/{segment(name)}/removal-check"
         return RemovalCheck.parse(self._ask("GET", path, "removal check", timeout_seconds=LISTING_TIMEOUT_SECONDS))
 
-    def rings(self) -> tuple[Ring, ...]:
-        """Describe the ring of each policy."""
-        answer = self._ask("GET", "/ring", "ring")
-        return tuple(Ring.parse(ring) for ring in answer.children("items", "ring")) or (Ring.parse(answer),)
+    def policies(self) -> tuple[Policy, ...]:
+        """List the policies, in order of name."""
+        return tuple(Policy.parse(item) for item in self._items("/policies", "policy", query={}, limit=None))
+
+    def add_policy(
+        self,
+        name: str,
+        *,
+        copies: int | None = None,
+        erasure: tuple[int, int] | None = None,
+        copies_min: int | None = None,
+        chunk_size_bytes: int | None = None,
+        default: bool = False,
+    ) -> Policy:
+        """Create a policy; it is never edited.
+
+        Args:
+            name: new.
+            copies: full copies of each chunk; or else
+            erasure: how many fragments make a chunk whole, and how many more there are.
+            copies_min: servers that must acknowledge a write.
+            chunk_size_bytes: the size at which a body is cut.
+            default: have it hold for videos that name none.
+        """
+        k, m = erasure or (None, None)
+        kind = "replicated" if erasure is None else "erasure"
+        body = given(
+            name=name, kind=kind, copies=copies, k=k, m=m, copies_min=copies_min, chunk_size_bytes=chunk_size_bytes
+        )
+        body["default"] = default
+        return Policy.parse(self._ask("POST", "/policies", "policy", body=body, timeout_seconds=CHANGE_TIMEOUT_SECONDS))
+
+    def make_policy_default(self, name: str) -> Policy:
+        """Have a policy hold for videos that name none, from now on."""
+        return Policy.parse(self._ask("PATCH", f"/policies/{segment(name)}", "policy", body={"default": True}))
+
+    def transfer(self, video_id: str, policy: str) -> Video:
+        """Have a video stored under another policy, in the background; naming the one that it has calls that off."""
+        return Video.parse(self._ask("PATCH", f"/videos/{segment(video_id)}", "video", body={"policy": policy}))
+
+    def transfers(self) -> tuple[Transfer, ...]:
+        """List up to 1,000 videos that are on their way to another policy."""
+        answer = self._ask("GET", "/transfers", "page of transfers")
+        return tuple(Transfer.parse(item) for item in answer.children("items", "transfer"))
+
+    def ring(self, policy: str | None = None) -> Ring:
+        """Describe the ring of a policy: of the default one when none is named."""
+        return Ring.parse(self._ask("GET", "/ring", "ring", query=given(policy=policy)))
 
     def plan_changes(self, changes: Sequence[Change]) -> Plan:
         """Compute what changes would cost; nothing else happens until the plan is applied.

@@ -12,6 +12,7 @@
     │   └── StoredFileNotFound       an upload that never was, ended or expired
     ├── Conflict                     the present state does not allow it
     │   ├── ServerExists
+    │   ├── PolicyExists
     │   ├── VideoStateConflict       restore of what is not in the trash, and the like
     │   ├── StalePlan                the topology, or the price, is another since it was planned
     │   ├── WarningsNotAccepted      a plan warns of something that somebody must accept
@@ -144,6 +145,13 @@ class ServerExists(Conflict):
 
     problem = "server-exists"
     title = "There is such a server already"
+
+
+class PolicyExists(Conflict):
+    """Refuse a second policy of the same name."""
+
+    problem = "policy-exists"
+    title = "There is such a policy already"
 
 
 class VideoStateConflict(Conflict):

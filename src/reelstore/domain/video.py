@@ -65,6 +65,25 @@ class Video:
     media: dict[str, object] | None = field(default=None, hash=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """A video's way to another policy.
+
+    Args:
+        video_id: the video's.
+        policy: the name of the policy that it is to have.
+        requested_at: in UTC.
+        file_id: the open file that takes its chunks; None before there is one.
+        problem: what went wrong the last time; it is tried again.
+    """
+
+    video_id: str
+    policy: str
+    requested_at: datetime
+    file_id: str | None = None
+    problem: str | None = None
+
+
 def check_text(text: str, *, field: str, bytes_max: int, lines: bool = False, empty: bool = True) -> str:
     """Return user text as it is, once checked: UTF-8 length, no control characters, no lone surrogates.
 

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reelstore.domain.ids import Entropy
+from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server, ServerState
 from reelstore.placement.builder import (
     DrawTenures,
     effective_ring,
+    first_ring,
     next_ring,
     split,
     unchanged,
@@ -104,6 +106,23 @@ def split_layout(layout: Layout, policies: Iterable[str]) -> Layout:
     return Layout(newest, effective)
 
 
+def with_policy(newest: RingSet, policy: Policy, servers: Iterable[Server], *, draw: DrawTenures) -> RingSet:
+    """Return the ring set of the next epoch, in which there is one policy more. Nothing moves.
+
+    Pure. The new ring has as many partitions as the others, so that all of them are split at the same size.
+    """
+    ring = first_ring(
+        policy.name,
+        members_of(servers),
+        partition_bits=max(each.partition_bits for each in newest.rings.values()),
+        width=policy.width,
+        draw=draw,
+        epoch=newest.epoch + 1,
+    )
+    others = {name: unchanged(other) for name, other in newest.rings.items()}
+    return newest.followed_by({**others, policy.name: ring})
+
+
 async def begin_epochs(
     uow: UnitOfWork, newest: RingSet, following: Sequence[RingSet], *, reason: str, at: datetime
 ) -> None:
@@ -112,14 +131,17 @@ async def begin_epochs(
     Args:
         uow: the transaction.
         newest: the present ring set.
-        following: those of the next epochs, in order; see `next_ring_sets`.
+        following: those of the next epochs, in order; see `next_ring_sets` and `with_policy`.
         reason: of the last one, for people.
         at: the database's time.
     """
     for rings in following:
         was_split = False
         for policy, ring in rings.rings.items():
-            before = newest.rings[policy]
+            before = newest.rings.get(policy)
+            if before is None:
+                await uow.partitions.add(policy, ring.partitions, epoch=rings.epoch)
+                continue
             if ring.partition_bits > before.partition_bits:
                 was_split = True
                 await uow.partitions.split(policy)

@@ -102,8 +102,10 @@ class Monitor:
     async def catch_up(self) -> None:
         """Follow what other processes have changed, if they have."""
         async with self._metadata.snapshot() as view:
-            servers, epoch = await view.servers.list(), await view.rings.head()
-        if epoch != self._topology.present.epoch or any(map(self._is_news, servers)):
+            servers, epoch, cluster = await view.servers.list(), await view.rings.head(), await view.cluster.get()
+        present = self._topology.present
+        is_other = cluster is not None and cluster.default_policy != present.default_policy
+        if is_other or epoch != present.epoch or any(map(self._is_news, servers)):
             await self._follow()
 
     def _is_news(self, server: Server) -> bool:

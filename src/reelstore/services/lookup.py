@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reelstore.domain.errors import ServerNotFound, VideoNotFound
+from reelstore.domain.errors import PreconditionFailed, ServerNotFound, VideoNotFound
 from reelstore.domain.server import Server, ServerState
 from reelstore.domain.video import Video
 
@@ -15,6 +15,14 @@ def found_video(video: Video | None, video_id: str) -> Video:
         shown = video_id[:SHOWN_LENGTH_MAX]
         raise VideoNotFound(f"there is no video {shown!r}", key=shown)
     return video
+
+
+def expected_video(video: Video | None, video_id: str, version: int | None) -> Video:
+    """Return the video if its version is the expected one, or any is; raise `PreconditionFailed` when it is not."""
+    found = found_video(video, video_id)
+    if version is not None and found.version != version:
+        raise PreconditionFailed(f"the video is at version {found.version}, not {version}; read it again")
+    return found
 
 
 def found_server(server: Server | None, name: str) -> Server:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from reelstore.chunkstore.redundancy import decoded, encoded
 from reelstore.chunkstore.store import ChunkStore
 from reelstore.domain.chunk import Chunk
 from reelstore.domain.counter import Counter
@@ -174,7 +175,7 @@ class Mender:
         suspect: bool = False,
     ) -> None:
         try:
-            data = await self._source(shard.chunk, read)
+            data = await self._source(shard.chunk, shard.seat.slot, read)
         except (ChunkLost, ChunkUnavailable) as error:
             if isinstance(error, ChunkLost):
                 outcome.lost[shard.chunk.id] = shard.chunk
@@ -189,14 +190,15 @@ class Mender:
         else:
             outcome.blocked[shard.partition] = why_not
 
-    async def _source(self, chunk: Chunk, read: dict[int, ByteString]) -> ByteString:
-        """Return the chunk: from what was read for it already, or from whichever server has it."""
-        redundancy = self._store.topology.present.redundancy(chunk.policy)
-        if len(read) >= redundancy.needed:
-            return redundancy.decode(read, digest=chunk.digest)
-        data = await self._store.fetch(chunk)
-        read.update(enumerate(redundancy.encode(data)))
-        return data
+    async def _source(self, chunk: Chunk, slot: int, read: dict[int, ByteString]) -> ByteString:
+        """Return a slot's shard: made from what was read of the chunk already, or from what other servers have."""
+        if slot not in read:
+            redundancy = self._store.topology.present.redundancy(chunk.policy)
+            data = await decoded(redundancy, read, digest=chunk.digest) if len(read) >= redundancy.needed else None
+            if data is None:
+                data = await self._store.fetch(chunk)
+            read.update(enumerate(await encoded(redundancy, data, digest=chunk.digest)))
+        return read[slot]
 
     def _done(self, shard: Expected, outcome: Outcome, kind: Counter) -> None:
         size_bytes = self._repairer.size_bytes(shard)

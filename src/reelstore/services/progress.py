@@ -189,7 +189,7 @@ class Progress:
             slots = _slots_to_move(topology, policy, synced)
             if slots.any():
                 sizes = np.array(await view.chunks.bytes_by_partition(policy, ring.partition_bits), dtype=np.int64)
-                self._left[policy] = sizes * slots
+                self._left[policy] = -(-sizes // topology.redundancy(policy).needed) * slots
             else:
                 self._left[policy] = np.zeros(ring.partitions, dtype=np.int64)
         self._measured_epoch = topology.epoch

@@ -22,6 +22,7 @@ from reelstore.services.attention import Attention, Need, Partition
 from reelstore.services.control import Control, Paused
 from reelstore.services.journal import Journal
 from reelstore.services.leases import BlockLeases, block_of
+from reelstore.services.moves import Moves
 from reelstore.services.ordering import by_urgency, slices
 from reelstore.services.outcome import Outcome
 from reelstore.services.progress import Progress
@@ -98,6 +99,7 @@ class Rebalancer:
     attention: Attention
     schedule: Schedule
     control: Control
+    moves: Moves
     leases: BlockLeases
     progress: Progress
     journal: Journal

@@ -42,8 +42,9 @@ def build_rebalancer(
         holder: a random id of this process.
     """
     control = Control(metadata, holder)
+    moves = Moves(control, store.activity.idle_seconds)
     progress = Progress(metadata, store.topology, time.monotonic)
-    mender = Mender(store, repairer, Moves(control, store.activity.idle_seconds), pace, progress)
+    mender = Mender(store, repairer, moves, pace, progress)
     deletes = DeleteRounds(metadata, store.fleet, control)
     return Rebalancer(
         metadata=metadata,
@@ -53,6 +54,7 @@ def build_rebalancer(
         attention=attention,
         schedule=schedule,
         control=control,
+        moves=moves,
         leases=BlockLeases(metadata, holder),
         progress=progress,
         journal=Journal(metadata),

@@ -125,18 +125,16 @@ class Repairer:
         return False
 
     def _is_same(self, shard: Expected, other: ShardEntry) -> bool:
-        """Return whether another shard of the chunk holds the same bytes: by its slot, or by what is to be in it."""
-        redundancy, name = self._redundancy(shard), shard.name
-        digest = redundancy.shard_digest(name.digest, name.slot)
-        same = digest is not None and digest == redundancy.shard_digest(name.digest, other.name.slot)
-        return self.has_right_size(shard, other) and (same or name.slot == other.name.slot)
+        """Return whether another shard of the chunk holds the same bytes: a fragment does so for its slot alone."""
+        same = self._redundancy(shard).alike or shard.name.slot == other.name.slot
+        return self.has_right_size(shard, other) and same
 
-    async def put(self, shard: Expected, chunk: ByteString, *, suspect: bool) -> str | None:
+    async def put(self, shard: Expected, data: ByteString, *, suspect: bool) -> str | None:
         """Put the good bytes under the shard's name, over whatever is there, and read them back.
 
         Args:
             shard: which one.
-            chunk: all bytes of its chunk, verified.
+            data: the bytes that it should have.
             suspect: set a copy of the present bytes aside first.
 
         Returns:
@@ -150,7 +148,6 @@ class Repairer:
                 f"more than {self._corrupt_per_hour_max} corrupt shards within an hour: repair is stopped; "
                 "check the memory and the disks of this machine, then restart it"
             )
-        data = self._redundancy(shard).encode(chunk)[shard.seat.slot]
         why_not = await self._overwrite(member, shard, data, suspect=suspect)
         if suspect and why_not is not None:
             self._corrupt_at.pop()

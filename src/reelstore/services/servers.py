@@ -124,12 +124,13 @@ class ServerManager:
             return ServerView(server, share)
         return ServerView(_as_seen(server, member), share, member.is_empty, member.obstacles or ())
 
-    async def rings(self) -> tuple[RingView, ...]:
-        """Return the newest ring of each policy, in order of name."""
-        async with self._metadata.snapshot() as view:
-            names = {server.number: server for server in await view.servers.list()}
+    async def ring(self, policy: str | None) -> RingView:
+        """Return the newest ring of a policy, or of the default one; raise `PolicyNotFound` when there is none."""
         topology = self._topology.present
-        return tuple(_ring_view(topology, policy, names) for policy in sorted(topology.policies))
+        name = topology.policy(policy).name
+        async with self._metadata.snapshot() as view:
+            servers = {server.number: server for server in await view.servers.list()}
+        return _ring_view(topology, name, servers)
 
 
 def _as_seen(server: Server, member: FleetMember) -> Server:

@@ -112,9 +112,9 @@ class ClusterHealth:
             reasons.append(f"{count(len(lost), 'chunk')} on no server: parts of videos cannot be read")
         active = sum(server.state is ServerState.ACTIVE for server in servers)
         reasons += [
-            f"policy {policy.name} asks for {policy.copies} copies, and has {count(active, 'server')}"
+            f"policy {policy.name} = {policy} asks for {count(policy.width, 'server')}, and has {active}"
             for policy in topology.policies.values()
-            if active < policy.copies
+            if active < policy.width
         ]
         reasons += [reason for reason in (self._guard.holds(),) if reason is not None]
         if cluster is not None and cluster.deletes_stopped is not None:

@@ -36,6 +36,13 @@ def video_purged(video: Video, at: datetime, *, freed_bytes: int) -> Event:
     return _of(EventKind.VIDEO_PURGED, video, at, freed_bytes=freed_bytes)
 
 
+def video_transferred(video: Video, at: datetime, *, before: str) -> Event:
+    """Say that a video has another policy than before."""
+    data = {"name": video.name, "policy": video.policy, "policy_before": before, "size_bytes": video.size_bytes}
+    message = f"{video.name} is stored under {video.policy} now, and was under {before}"
+    return Event(EventKind.VIDEO_TRANSFERRED, video.id, message, at=at, data=data)
+
+
 def upload_expired(file: StoredFile, at: datetime) -> Event:
     """Say that an upload that nobody continued was dropped."""
     return Event(

@@ -37,8 +37,9 @@ from reelstore.domain.video import (
 from reelstore.repositories.interface import SORTS, Metadata, UnitOfWork, VideoQuery
 from reelstore.services.attention import Attention, Need
 from reelstore.services.locations import Locations
-from reelstore.services.lookup import found_video
+from reelstore.services.lookup import expected_video, found_video
 from reelstore.services.pages import Page, check_limit, decode_cursor, encode_cursor
+from reelstore.services.transfers import forget_transfer
 from reelstore.services.video_events import video_changed, video_purged, video_stored
 from reelstore.services.video_requests import (
     QUERY_BYTES_MAX,
@@ -279,7 +280,7 @@ class VideoService:
         self, video_id: str, expected_version: int | None, apply: Callable[[Video, datetime], Video]
     ) -> Video:
         async with self._metadata.unit_of_work() as uow:
-            video = _expected(await uow.videos.get(video_id), video_id, expected_version)
+            video = expected_video(await uow.videos.get(video_id), video_id, expected_version)
             now = await uow.now()
             changed = apply(video, now)
             if changed == video:
@@ -298,9 +299,10 @@ class VideoService:
             VideoNotFound, PreconditionFailed: a retry does not help.
         """
         async with self._metadata.unit_of_work(frees=True) as uow:
-            video = _expected(await uow.videos.get(video_id), video_id, expected_version)
+            video = expected_video(await uow.videos.get(video_id), video_id, expected_version)
             freed = await uow.files.unshared_bytes(video.file_id)
             prefixes = await uow.files.digest_prefixes([video.file_id])
+            await forget_transfer(uow, video_id)
             await uow.videos.delete(video_id)
             await uow.files.delete(video.file_id)
             await uow.events.add(video_purged(video, await uow.now(), freed_bytes=freed))
@@ -339,13 +341,6 @@ def _check_length(size_bytes: int, announced: int | None, *, ended: bool) -> Non
         return
     if size_bytes > announced or (ended and size_bytes < announced):
         raise IncompleteBody(f"the body has {size_bytes} bytes where {announced} were announced; nothing was kept")
-
-
-def _expected(video: Video | None, video_id: str, version: int | None) -> Video:
-    found = found_video(video, video_id)
-    if version is not None and found.version != version:
-        raise PreconditionFailed(f"the video is at version {found.version}, not {version}; read it again")
-    return found
 
 
 def _fits_sort(value: object, sort: str) -> bool:

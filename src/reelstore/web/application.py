@@ -13,6 +13,7 @@ from reelstore.services.events import EventLog
 from reelstore.services.forced_removal import ForcedRemoval
 from reelstore.services.inspection import VideoInspector
 from reelstore.services.live_feed import LiveFeed
+from reelstore.services.policies import Policies
 from reelstore.services.quarantine import Quarantine
 from reelstore.services.rebalancer import Rebalancer
 from reelstore.services.removal import Removals
@@ -20,6 +21,7 @@ from reelstore.services.scrub_progress import ScrubWatch
 from reelstore.services.servers import ServerManager
 from reelstore.services.status import ClusterHealth
 from reelstore.services.topology_changes import TopologyChanges
+from reelstore.services.transfers import Transfers
 from reelstore.services.verification import ClusterVerifier
 from reelstore.services.videos import VideoService
 
@@ -59,6 +61,16 @@ class Application(Protocol):
     @property
     def changes(self) -> TopologyChanges:
         """Plan, apply and revert changes of the servers."""
+        ...
+
+    @property
+    def transfers(self) -> Transfers:
+        """Give videos another policy."""
+        ...
+
+    @property
+    def policies(self) -> Policies:
+        """Look after the policies."""
         ...
 
     @property
@@ -159,6 +171,14 @@ async def _changes(request: Request) -> TopologyChanges:
     return application_of(request).changes
 
 
+async def _transfers(request: Request) -> Transfers:
+    return application_of(request).transfers
+
+
+async def _policies(request: Request) -> Policies:
+    return application_of(request).policies
+
+
 async def _inspector(request: Request) -> VideoInspector:
     return application_of(request).inspector
 
@@ -200,6 +220,8 @@ Servers = Annotated[ServerManager, Depends(_servers)]
 RemovalChecks = Annotated[Removals, Depends(_removals)]
 Forcing = Annotated[ForcedRemoval, Depends(_forced_removal)]
 Changes = Annotated[TopologyChanges, Depends(_changes)]
+Transferals = Annotated[Transfers, Depends(_transfers)]
+PolicyKeeping = Annotated[Policies, Depends(_policies)]
 Inspector = Annotated[VideoInspector, Depends(_inspector)]
 Verifier = Annotated[ClusterVerifier, Depends(_verifier)]
 Quarantined = Annotated[Quarantine, Depends(_quarantine)]

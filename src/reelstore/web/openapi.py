@@ -23,7 +23,7 @@ TAGS = [
     {"name": "videos", "description": "Store, find, describe and remove videos."},
     {"name": "content", "description": "Read a video's bytes, and check where they lie."},
     {"name": "servers", "description": "The storage servers."},
-    {"name": "cluster", "description": "The ring, its rebalancing, and the cluster's health."},
+    {"name": "cluster", "description": "The ring, the policies, rebalancing, and the cluster's health."},
     {"name": "operations", "description": "For probes and people."},
 ]
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reelstore.domain import server as domain_server
 from reelstore.domain import video as domain_video
+from reelstore.domain.errors import InvalidInput
 from reelstore.domain.server import ServerHealth, ServerState
 from reelstore.domain.video import VideoState
 from reelstore.services import servers as server_service
@@ -83,6 +84,21 @@ class VideoPatch(BaseModel):
     title: str = Field(default_factory=str, description="At most 1,024 bytes of UTF-8.")
     description: str = Field(default_factory=str, description="At most 16 KiB of UTF-8.")
     tags: list[str] = Field(default_factory=list, description="All tags, at most 64 of at most 128 bytes each.")
+    policy: str = Field(
+        default_factory=str, description="Have it stored under this one, in the background; not with other changes."
+    )
+
+    def other_policy(self) -> str | None:
+        """Return the policy that is asked for, None when the description is to be changed.
+
+        Raises:
+            InvalidInput: both are asked for at once; a retry does not help.
+        """
+        if "policy" not in self.model_fields_set:
+            return None
+        if len(self.model_fields_set) > 1:
+            raise InvalidInput("the policy is changed by a request of its own", field="policy")
+        return self.policy
 
     def edit(self) -> video_service.VideoEdit:
         """Return what the service is to change."""
@@ -90,6 +106,19 @@ class VideoPatch(BaseModel):
         if "tags" in given:
             given["tags"] = tuple(self.tags)
         return video_service.VideoEdit(**given)
+
+
+class Transfer(Document):
+    """A video on its way to another policy."""
+
+    video_id: str
+    name: str
+    size_bytes: int
+    policy: str = Field(description="What it is to have.")
+    policy_before: str = Field(description="What it has until all of it is copied.")
+    bytes_copied: int
+    requested_at: datetime
+    problem: str | None = Field(description="What went wrong the last time; it is tried again.")
 
 
 class Purged(BaseModel):

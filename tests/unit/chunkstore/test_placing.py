@@ -33,7 +33,7 @@ class Place:
 
     async def place(self, *, acknowledged_min: int = 2) -> Placement:
         ring = self.cluster.app.topology.present.ring(POLICY)
-        return await self.placer.place(ring, self.chunk, [DATA] * 2, acknowledged_min=acknowledged_min)
+        return await self.placer.place(ring, self.chunk, [DATA] * 2, alike=True, acknowledged_min=acknowledged_min)
 
     def server(self, name: str) -> FaultyServer:
         return self.cluster.server(name)
@@ -268,8 +268,8 @@ async def test_a_ring_with_fewer_servers_than_copies_is_settled_with_those_it_ha
         chunk = Chunk("c" * 32, POLICY, digest_of(DATA), len(DATA), ChunkState.WRITING)
         placer = Placer(cluster.app.fleet, entropy=seeded(1))
         ring = cluster.app.topology.present.ring(POLICY)
-        placement = await placer.place(ring, chunk, [DATA] * 3, acknowledged_min=2)
+        placement = await placer.place(ring, chunk, [DATA] * 3, alike=True, acknowledged_min=2)
         assert len(placement.acknowledged) == 2
         assert placement.settled
         with pytest.raises(InsufficientServers, match=r"3 servers must .*too few servers"):
-            await placer.place(ring, chunk, [DATA] * 3, acknowledged_min=3)
+            await placer.place(ring, chunk, [DATA] * 3, alike=True, acknowledged_min=3)

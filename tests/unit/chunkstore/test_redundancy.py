@@ -15,7 +15,7 @@ from reelstore.domain.policy import Policy
 def test_each_slot_of_a_replicated_policy_keeps_the_whole_chunk(copies: int) -> None:
     redundancy = redundancy_of(Policy.replicated("p", copies))
     data = b"chunk"
-    shards = redundancy.encode(data)
+    shards = redundancy.encode(data, digest=digest_of(data))
     assert [bytes(shard) for shard in shards] == [data] * copies == [data] * redundancy.width
     assert redundancy.needed == 1
     assert redundancy.shard_size_bytes(5) == 5

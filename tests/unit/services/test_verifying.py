@@ -6,15 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from reelstore.chunkstore.topology import digest_range
 from reelstore.domain.chunk import Chunk
 from reelstore.domain.errors import InvalidCursor, InvalidInput
 from reelstore.domain.policy import Policy
-from reelstore.placement.builder import first_ring, next_ring
 from reelstore.services import verification
 from reelstore.services.pages import encode_cursor
 from reelstore.services.proving import Proof
@@ -118,8 +115,8 @@ async def test_each_slice_takes_about_the_time_given_and_gets_on(
 
 
 async def test_every_policy_is_verified(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    await another_policy(cluster, "aside", copies=3)
-    await another_policy(cluster, "zeal", copies=1)
+    await cluster.app.policies.add(Policy.replicated("aside", 3, chunk_size_bytes=CHUNK))
+    await cluster.app.policies.add(Policy.replicated("zeal", 1, chunk_size_bytes=CHUNK))
     await cluster.store(content(5 * CHUNK))
     await cluster.store(content(4 * CHUNK), policy="aside")
     await cluster.store(content(3 * CHUNK), policy="zeal")
@@ -285,22 +282,3 @@ async def test_cursors_and_times_that_are_none_are_refused(cluster: Cluster) -> 
     for seconds in (0.0, -1.0, 30.1, float("inf"), float("nan")):
         with pytest.raises(InvalidInput):
             await cluster.app.verifier.verify(None, seconds)
-
-
-async def another_policy(cluster: Cluster, name: str, *, copies: int) -> None:
-    """Add a policy of the cluster's servers, as an epoch of its own."""
-
-    def draw(count: int) -> NDArray[np.uint64]:
-        return np.arange(1, count + 1, dtype=np.uint64)
-
-    async with cluster.metadata.unit_of_work() as uow:
-        newest = await uow.rings.get(await uow.rings.head(lock=True))
-        assert newest is not None
-        members = newest.rings["default"].members
-        rings = {policy: next_ring(ring, None, members, draw=draw) for policy, ring in newest.rings.items()}
-        rings[name] = first_ring(name, members, partition_bits=4, width=copies, draw=draw, epoch=newest.epoch + 1)
-        await uow.policies.add(Policy.replicated(name, copies, chunk_size_bytes=CHUNK))
-        await uow.rings.add(newest.followed_by(rings), reason="a test", at=await uow.now())
-        await uow.partitions.add(name, rings[name].partitions, epoch=newest.epoch + 1)
-        await uow.commit()
-    await cluster.app.topology.refresh()

@@ -63,10 +63,10 @@ async def test_a_server_that_does_not_exist_or_was_removed_is_not_found(cluster:
 
 
 async def test_a_ring_is_described_with_its_members_and_balance(cluster: Cluster) -> None:
-    (ring,) = await cluster.app.servers.rings()
+    ring = await cluster.app.servers.ring(None)
     assert ring.warnings == ("a zone holds up to 2 of 2 shards; losing it loses data, as only 1 may go",)
     await cluster.add_server("disk4", zone="elsewhere")
-    (ring,) = await cluster.app.servers.rings()
+    ring = await cluster.app.servers.ring(None)
     assert [warning.rpartition(": ")[2] for warning in ring.warnings] == ["disk1, disk2, disk3"]  # the new zone's half
     assert (ring.policy, ring.kind, ring.epoch, ring.partition_bits, ring.width) == (
         "default",
@@ -114,7 +114,7 @@ async def test_fewer_servers_than_copies_is_degraded() -> None:
     async with memory_cluster(servers=2, copies=3) as cluster:
         status = await cluster.app.health.status()
         assert status.health == "degraded"
-        assert status.reasons == ("policy default asks for 3 copies, and has 2 servers",)
+        assert status.reasons == ("policy default = replicated(3) asks for 3 servers, and has 2",)
         await cluster.store(content(3 * CHUNK))
         await cluster.add_server("disk3")
         await cluster.settle()

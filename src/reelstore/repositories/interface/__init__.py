@@ -53,6 +53,7 @@ from reelstore.repositories.interface.videos import (
     IdempotencyRepository,
     NewChunk,
     Totals,
+    TransferRepository,
     VideoQuery,
     VideoRepository,
 )
@@ -85,6 +86,7 @@ __all__ = [
     "ScrubTimes",
     "ServerRepository",
     "Totals",
+    "TransferRepository",
     "UnitOfWork",
     "UsageRepository",
     "UsageSample",

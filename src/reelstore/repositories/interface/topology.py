@@ -227,3 +227,7 @@ class ClusterRepository(Protocol):
         A backup that is restored, a dump that is loaded elsewhere and a standby that is promoted are copies.
         """
         ...
+
+    async def set_default_policy(self, name: str) -> None:
+        """Replace the policy of videos that name none."""
+        ...

@@ -27,6 +27,7 @@ from reelstore.repositories.interface.videos import (
     ChunkRepository,
     FileRepository,
     IdempotencyRepository,
+    TransferRepository,
     VideoRepository,
 )
 
@@ -79,6 +80,11 @@ class UnitOfWork(Protocol):
     @property
     def idempotency(self) -> IdempotencyRepository:
         """Known `Idempotency-Key`s."""
+        ...
+
+    @property
+    def transfers(self) -> TransferRepository:
+        """Videos on their way to another policy."""
         ...
 
     @property

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from reelstore.domain.chunk import Chunk, ChunkRef
 from reelstore.domain.file import StoredFile
-from reelstore.domain.video import Video, VideoState
+from reelstore.domain.video import Transfer, Video, VideoState
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,19 @@ class FileRepository(Protocol):
         """
         ...
 
+    async def take_over(self, file_id: str, other_id: str) -> bool:
+        """Give a complete file the policy and the chunk map of another one of the same length, which goes.
+
+        Whoever reads the file goes on: its id stays, and so do its bytes. The chunks' rows stay.
+
+        Returns:
+            whether it was; nothing changes when one of them is not there, is open, or of another length.
+
+        Raises:
+            IntegrityViolation: a video has the other file.
+        """
+        ...
+
     async def expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         """Return ids of open files whose time has ended, the longest first."""
         ...
@@ -205,6 +218,26 @@ class ChunkRepository(Protocol):
 
     async def delete(self, chunk_id: str) -> bool:
         """Delete one row if there is one and nothing refers to it; return whether it went."""
+        ...
+
+
+class TransferRepository(Protocol):
+    """Keep which videos are to have another policy. A video's transfer goes with it."""
+
+    async def put(self, transfer: Transfer) -> None:
+        """Keep a video's transfer, in the place of one that it has; the video must be there."""
+        ...
+
+    async def get(self, video_id: str) -> Transfer | None:
+        """Return a video's transfer or None."""
+        ...
+
+    async def list(self, *, limit: int, after: str = "") -> Sequence[Transfer]:
+        """Return up to `limit` transfers, in order of the video's id, from the one after `after` on."""
+        ...
+
+    async def delete(self, video_id: str) -> bool:
+        """Forget a video's transfer; return whether there was one."""
         ...
 
 

@@ -44,6 +44,13 @@ class InMemoryCluster:
         """See `ClusterRepository.whereabouts`. A dictionary is gone with its process, and never a copy."""
         return "memory"
 
+    async def set_default_policy(self, name: str) -> None:
+        """See `ClusterRepository.set_default_policy`."""
+        cluster = await self.get()
+        if cluster is None:
+            raise self._tables.violation("the cluster's row is not there yet")
+        self._tables.cluster.put(THE_ROW, replace(cluster, default_policy=name))
+
 
 class InMemoryIdempotency:
     """See `IdempotencyRepository`."""

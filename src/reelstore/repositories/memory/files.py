@@ -125,6 +125,21 @@ class InMemoryFiles:
         self._tables.open_files.drop(file_id)
         return True
 
+    async def take_over(self, file_id: str, other_id: str) -> bool:
+        """See `FileRepository.take_over`."""
+        file, other = self._tables.files.get(file_id), self._tables.files.get(other_id)
+        if file is None or other is None or file_id == other_id:
+            return False
+        complete = file.state is FileState.COMPLETE and other.state is FileState.COMPLETE
+        if not complete or file.offset_bytes != other.offset_bytes:
+            return False
+        references = [self._reference(other_id, position) for position in range(other.chunk_count)]
+        self._tables.drop_places(file_id, 0)
+        for reference in references:
+            self._tables.put_place(file_id, reference)
+        self._put(replace(file, policy=other.policy, chunk_count=other.chunk_count))
+        return await self.delete(other_id)
+
     async def expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         """See `FileRepository.expired`."""
         ended = []

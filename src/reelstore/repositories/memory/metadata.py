@@ -28,6 +28,7 @@ from reelstore.repositories.memory.topology import (
     InMemoryRings,
     InMemoryServers,
 )
+from reelstore.repositories.memory.transfers import InMemoryTransfers
 from reelstore.repositories.memory.videos import InMemoryVideos
 
 Clock = Callable[[], datetime]
@@ -89,6 +90,7 @@ class _InMemoryUnit:
         self._partitions = InMemoryPartitions(tables)
         self._cluster = InMemoryCluster(tables)
         self._idempotency = InMemoryIdempotency(tables)
+        self._transfers = InMemoryTransfers(tables)
         self._leases = InMemoryLeases(tables)
         self._needs = InMemoryNeeds(tables)
         self._control = InMemoryControl(tables)
@@ -155,6 +157,12 @@ class _InMemoryUnit:
         """See `UnitOfWork.idempotency`."""
         self._check_active()
         return self._idempotency
+
+    @property
+    def transfers(self) -> InMemoryTransfers:
+        """See `UnitOfWork.transfers`."""
+        self._check_active()
+        return self._transfers
 
     @property
     def leases(self) -> InMemoryLeases:

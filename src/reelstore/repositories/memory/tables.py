@@ -13,7 +13,7 @@ from reelstore.domain.event import Event
 from reelstore.domain.file import StoredFile
 from reelstore.domain.policy import Policy
 from reelstore.domain.server import Server
-from reelstore.domain.video import Video
+from reelstore.domain.video import Transfer, Video
 from reelstore.placement.ring import RingSet
 from reelstore.repositories.interface import (
     Cluster,
@@ -70,6 +70,7 @@ class Tables:
     files: Table[str, StoredFile] = field(default_factory=Table)
     places: Table[tuple[str, int], Place] = field(default_factory=Table)
     videos: Table[str, Video] = field(default_factory=Table)
+    transfers: Table[str, Transfer] = field(default_factory=Table)
     idempotency: Table[str, RememberedKey] = field(default_factory=Table)
     leases: Table[str, Lease] = field(default_factory=Table)
     needs: Table[Partition, Need] = field(default_factory=Table)

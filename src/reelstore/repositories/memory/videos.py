@@ -52,6 +52,8 @@ class InMemoryVideos:
             return False
         self._tables.videos.drop(video_id)
         self._tables.search_texts.drop(video_id)
+        if video_id in self._tables.transfers:
+            self._tables.transfers.drop(video_id)
         adjust(self._tables.file_videos, present.file_id, -1)
         return True
 

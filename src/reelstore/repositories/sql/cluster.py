@@ -58,6 +58,12 @@ class SqlCluster:
         """See `ClusterRepository.whereabouts`."""
         return await self._session.read(whereabouts)
 
+    async def set_default_policy(self, name: str) -> None:
+        """See `ClusterRepository.set_default_policy`."""
+        statement = update(cluster).values(default_policy=name)
+        if not await self._session.write(lambda connection: connection.execute(statement).rowcount):
+            raise IntegrityViolation("the cluster's row is not there yet")
+
 
 _TABLE = cluster
 

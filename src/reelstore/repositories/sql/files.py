@@ -109,6 +109,10 @@ class SqlFiles:
         statement = delete(files).where(files.c.id == file_id)
         return await self._session.write(lambda connection: connection.execute(statement).rowcount > 0)
 
+    async def take_over(self, file_id: str, other_id: str) -> bool:
+        """See `FileRepository.take_over`."""
+        return await self._session.write(lambda connection: _take_over(connection, file_id, other_id))
+
     async def expired(self, now: datetime, *, limit: int) -> Sequence[str]:
         """See `FileRepository.expired`."""
         statement = (
@@ -146,6 +150,20 @@ class SqlFiles:
             ~select(others.c.file).where(others.c.chunk == chunks.c.id, others.c.file != file_id).exists(),
         )
         return await self._session.read(lambda connection: int(connection.execute(statement).scalar_one()))
+
+
+def _take_over(connection: Connection, file_id: str, other_id: str) -> bool:
+    ours = sorted((file_id, other_id))
+    complete = select(files).where(files.c.id.in_(ours), files.c.state == FileState.COMPLETE).order_by(files.c.id)
+    found = {row.id: row for row in connection.execute(complete.with_for_update())}
+    if len(found) < 2 or found[file_id].offset_bytes != found[other_id].offset_bytes:
+        return False
+    connection.execute(delete(file_chunks).where(file_chunks.c.file == file_id))
+    connection.execute(update(file_chunks).where(file_chunks.c.file == other_id).values(file=file_id))
+    values = {"policy": found[other_id].policy, "chunk_count": found[other_id].chunk_count}
+    connection.execute(update(files).where(files.c.id == file_id), values)
+    connection.execute(delete(files).where(files.c.id == other_id))
+    return True
 
 
 def _position_of_byte(file_id: str, offset_bytes: int) -> ScalarSelect[int]:

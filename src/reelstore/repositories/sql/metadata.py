@@ -26,6 +26,7 @@ from reelstore.repositories.sql.reserve import RESERVE_BYTES, ReserveFile, Room
 from reelstore.repositories.sql.schema import ring_head
 from reelstore.repositories.sql.session import Session
 from reelstore.repositories.sql.topology import SqlPartitions, SqlPolicies, SqlRings, SqlServers
+from reelstore.repositories.sql.transfers import SqlTransfers
 from reelstore.repositories.sql.upgrade import prepare_postgresql, upgrade_sqlite
 from reelstore.repositories.sql.videos import SqlVideos
 
@@ -162,6 +163,7 @@ class SqlUnit:
     partitions: SqlPartitions
     cluster: SqlCluster
     idempotency: SqlIdempotency
+    transfers: SqlTransfers
     leases: SqlLeases
     needs: SqlNeeds
     control: SqlControl
@@ -193,6 +195,7 @@ class SqlUnit:
         self.partitions = SqlPartitions(session)
         self.cluster = SqlCluster(session)
         self.idempotency = SqlIdempotency(session)
+        self.transfers = SqlTransfers(session)
         self.leases = SqlLeases(session)
         self.needs = SqlNeeds(session)
         self.control = SqlControl(session)

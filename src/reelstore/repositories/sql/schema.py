@@ -104,7 +104,8 @@ policies = Table(
     metadata,
     Column("name", Words, primary_key=True),
     Column("kind", Words, nullable=False),
-    Column("copies", Integer, nullable=False),
+    Column("copies", Integer, nullable=False),  # shards of a chunk: there were only copies once
+    Column("needed", Integer, server_default=text("1"), nullable=False),
     Column("copies_min", Integer, nullable=False),
     Column("chunk_size_bytes", BigInteger, nullable=False),
 )
@@ -225,6 +226,16 @@ video_tags = Table(
     Column("tag", Words, nullable=False),
     Index(None, "tag", "video"),
     sqlite_with_rowid=False,
+)
+
+transfers = Table(
+    "transfers",
+    metadata,
+    Column("video_id", Words, ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True),
+    Column("policy", Words, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("file_id", Words),  # no foreign key: an open file may expire
+    Column("problem", Words),
 )
 
 idempotency_keys = Table(

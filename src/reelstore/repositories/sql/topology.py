@@ -68,14 +68,18 @@ class SqlPolicies:
 
     async def add(self, policy: Policy) -> None:
         """See `PolicyRepository.add`."""
-        values = {column.name: getattr(policy, column.name) for column in policies.c}
+        values = asdict(policy)
+        values["copies"] = values.pop("width")
         await self._session.write(lambda connection: connection.execute(insert(policies), values))
 
     async def list(self) -> Sequence[Policy]:
         """See `PolicyRepository.list`."""
         statement = select(policies).order_by(policies.c.name)
         rows = await self._session.read(lambda connection: connection.execute(statement).all())
-        return [Policy(**{**row._asdict(), "kind": PolicyKind(row.kind)}) for row in rows]
+        return [
+            Policy(row.name, PolicyKind(row.kind), row.copies, row.needed, row.copies_min, row.chunk_size_bytes)
+            for row in rows
+        ]
 
 
 class SqlRings:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from reelstore.domain.change import Plan
-from reelstore.domain.errors import PolicyNotFound
 from reelstore.web import schemas, schemas_ring
 from reelstore.web.application import Changes, Servers
 from reelstore.web.bodies import json_body, json_request_body
@@ -28,13 +27,10 @@ PLANNED: dict[int | str, dict[str, Any]] = {201: {"model": schemas_ring.Plan, "d
     responses=problems(404),
 )
 async def describe_ring(
-    servers: Servers, policy: Annotated[str | None, Query(description="The first policy if absent.")] = None
+    servers: Servers, policy: Annotated[str | None, Query(description="The cluster's default if absent.")] = None
 ) -> schemas.Ring:
     """Return the newest ring: which part of the partitions each server has."""
-    for ring in await servers.rings():
-        if policy in {None, ring.policy}:
-            return schemas.Ring.model_validate(ring)
-    raise PolicyNotFound(f"there is no ring for the policy {policy!r}", key=policy or "")
+    return schemas.Ring.model_validate(await servers.ring(policy))
 
 
 @router.post(

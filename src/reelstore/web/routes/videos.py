@@ -10,7 +10,7 @@ from reelstore.domain.video import Video, VideoState
 from reelstore.repositories.interface import SORTS
 from reelstore.services.video_requests import VideoList
 from reelstore.web import schemas
-from reelstore.web.application import Videos
+from reelstore.web.application import Transferals, Videos
 from reelstore.web.bodies import json_body, json_request_body
 from reelstore.web.conditions import tag_matches
 from reelstore.web.etags import description_etag, expected_version
@@ -91,13 +91,33 @@ async def describe_video(
 async def edit_video(
     response: Response,
     videos: Videos,
+    transfers: Transferals,
     video_id: str,
     patch: Annotated[schemas.VideoPatch, json_body(schemas.VideoPatch)],
     if_match: IfMatch = None,
 ) -> schemas.Video:
-    """Change name, title, description or tags; what is absent stays. The content never changes."""
+    """Change name, title, description or tags; what is absent stays. The content never changes.
+
+    With `policy` alone, the video is stored under another one, in the background.
+    """
     version = await expected_version(videos, video_id, if_match)
+    policy = patch.other_policy()
+    if policy is not None:
+        return _described(response, await transfers.request(video_id, policy, expected_version=version))
     return _described(response, await videos.edit(video_id, patch.edit(), expected_version=version))
+
+
+@router.get(
+    "/transfers",
+    operation_id="listTransfers",
+    summary="Which videos are on their way to another policy",
+    response_model=schemas.Listing[schemas.Transfer],
+    responses=problems(),
+)
+async def list_transfers(transfers: Transferals) -> schemas.Listing[schemas.Transfer]:
+    """Return up to 1,000 of them, on one page."""
+    found = [schemas.Transfer.model_validate(each) for each in await transfers.list()]
+    return schemas.Listing(items=found, next_cursor=None)
 
 
 @router.delete(
