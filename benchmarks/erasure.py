@@ -45,7 +45,7 @@ def measure(effort: Effort) -> list[Comparison]:
 
 
 def _coding(k: int, m: int, amount_bytes: int) -> list[Comparison]:
-    """Measure chunks of the usual size in memory, by processor time, checksums and comparison with the digest included."""
+    """Measure chunks of the usual size in memory, by processor time, with all checksums."""
     policy = Policy.erasure("coded", k, m)
     redundancy, size_bytes = redundancy_of(policy), policy.chunk_size_bytes
     chunk = machine.random_bytes(size_bytes, seed=3)

@@ -114,7 +114,7 @@ async def test_a_chunk_is_lost_only_when_all_answer_and_fewer_than_k_fragments_a
         left = await gateway.shards()
         await gateway.settle()
         assert await gateway.shards() == left  # what is left of it is an operator's
-        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunks are on no server",)
+        assert (await gateway.app.rebalancer.status()).reasons == ("lost: 1 chunk on no server",)
 
 
 async def test_two_copies_of_one_fragment_are_one_fragment(policy: Policy) -> None:

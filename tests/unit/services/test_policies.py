@@ -96,9 +96,7 @@ async def test_a_policy_under_which_nothing_could_be_stored_is_refused(cluster: 
     await cluster.app.policies.add(wide)  # one too few for all its redundancy
     data = content(3 * CHUNK)
     video = await cluster.store(data, policy="wide")
-    assert (await cluster.app.health.status()).reasons == (
-        "policy wide = erasure(4, 2) asks for 6 servers, and there are 5",
-    )
+    assert (await cluster.app.health.status()).reasons == ("policy wide = erasure(4, 2) asks for 6 servers, and has 5",)
     await cluster.add_server("disk6")
     await cluster.settle()
     assert (await cluster.app.health.status()).health == "ok"
