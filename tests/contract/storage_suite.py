@@ -13,12 +13,16 @@ from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.interface import Marker, ShardEntry, StorageServer
 from reelstore.storage.memory import MemoryServer
 from tests.faults import CapableFaultyServer, FaultyServer
+from tests.live_bucket import LiveBuckets
 from tests.live_node import LiveNodes
 
 MARKER = Marker(cluster="c0ffee", server="a", generation="g1", delete_rounds=0)
 
 NODES = LiveNodes()
 """Those that the tests at work have started; stopped after each."""
+
+BUCKETS = LiveBuckets()
+"""The store of all tests of buckets; each has a bucket of its own."""
 
 Build = Callable[[Path, int | None], StorageServer]
 
@@ -43,12 +47,18 @@ def node(path: Path, capacity_bytes: int | None) -> StorageServer:
     return NODES.start(path / "place").driver("a", capacity_bytes=capacity_bytes)
 
 
+def bucket(path: Path, capacity_bytes: int | None) -> StorageServer:
+    name = BUCKETS.make(hashlib.sha256(str(path).encode()).hexdigest()[:40])
+    return BUCKETS.driver(BUCKETS.address(name), "a", capacity_bytes=capacity_bytes)
+
+
 KINDS: dict[str, Build] = {
     "memory": memory,
     "directory": directory,
     "faulty": faulty,
     "capable-faulty": capable_faulty,
     "node": node,
+    "bucket": bucket,
 }
 
 
