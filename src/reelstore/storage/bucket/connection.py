@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-from reelstore.domain.errors import ServerRefused, ServerUnavailable, ShardCorrupt, StorageError
+from reelstore.domain.errors import ReelstoreError, ServerRefused, ServerUnavailable, ShardCorrupt, StorageError
 from reelstore.storage.breaker import Breaker
 from reelstore.storage.bucket.access import BucketAccess, Store, open_store
-from reelstore.storage.bucket.store_errors import STORE_ERRORS, is_missing, is_past_the_end, store_error
+from reelstore.storage.bucket.store_errors import is_missing, is_past_the_end, store_error
 from reelstore.storage.bucket.url import BucketAddress
 
 if TYPE_CHECKING:
@@ -236,7 +236,9 @@ class BucketConnection:
         except passing:
             self._breaker.succeeded()
             raise
-        except STORE_ERRORS as error:
+        except ReelstoreError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of the library, whose errors have no common root; panics too
             if is_missing(error):
                 self._breaker.succeeded()
                 return None
@@ -255,7 +257,9 @@ class BucketConnection:
         if self._store is None:
             try:
                 self._store = open_store(self._address, self._server, self._access)
-            except STORE_ERRORS as error:  # a variable of the environment that the library cannot use
+            except ReelstoreError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a variable of the environment that the library cannot use
                 raise store_error(error, server=self._server, where=str(self._address), doing="open it") from None
         return self._store
 

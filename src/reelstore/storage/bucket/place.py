@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 
-from reelstore.domain.errors import ServerRefused, ServerUnavailable
+from reelstore.domain.errors import ServerRefused, ServerUnavailable, StorageError
 from reelstore.storage.bucket.connection import BucketConnection, Key
 from reelstore.storage.bucket.layout import MARKER, QUARANTINE, TRIAL
 from reelstore.storage.interface import Marker
@@ -51,7 +52,13 @@ class BucketPlace:
         """
         if await self._read() is None:
             await self._refuse_what_is_used()
-            await self._try_out()
+            path = f"{TRIAL}/{os.urandom(16).hex()}"
+            try:
+                await self._try_out(path)
+            except StorageError:
+                with suppress(StorageError):
+                    await self._connection.delete(path, TRYING)
+                raise
             await self._connection.create(MARKER, dump_marker(self._expected), _WRITING)
         return await self.prove(claiming=True)
 
@@ -115,13 +122,13 @@ class BucketPlace:
                         server=self._server,
                     )
 
-    async def _try_out(self) -> None:
+    async def _try_out(self, path: str) -> None:
         """Do to a path of its own what the driver relies on, and refuse a store that only seems to do it.
 
         Raises:
             ServerRefused: it ignores conditions, or keeps what is deleted; what it says itself otherwise.
         """
-        connection, path = self._connection, f"{TRIAL}/{os.urandom(16).hex()}"
+        connection = self._connection
         if not await connection.create(path, b"1", TRYING) or await connection.create(path, b"2", TRYING):
             raise self._unconditional("If-None-Match")
         fetched = await connection.fetch(path, size_bytes_max=1, doing=TRYING)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import unescape
 
-from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import NotSupportedError, PermissionDeniedError, UnauthenticatedError
 
 from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnauthorized, ServerUnavailable, StorageError
-
-STORE_ERRORS = (BaseError, OSError, ValueError)
-"""What leaves the library; what is missing is a `FileNotFoundError`."""
 
 MESSAGE_LENGTH_MAX = 300
 
@@ -25,17 +23,21 @@ _SLOW: _Meaning = (ServerUnavailable, "it asks us to slow down{said}")
 _FULL: _Meaning = (ServerFull, "it is full{said}")
 _REGION: _Meaning = (ServerRefused, "it is in another region{said}: give that as ?region=")
 _NO_BUCKET: _Meaning = (ServerRefused, "there is no such bucket{said}: make it, or correct the URL")
+_UNKNOWN: _Meaning = (ServerUnauthorized, "it does not know the access key{said}")
 _DENIED: _Meaning = (
     ServerUnauthorized,
     "it does not let us {doing}{said}: is the bucket read-only now, or may these credentials no longer do that?",
 )
+
+_OTHER: _Meaning = (ServerUnavailable, "cannot {doing}{said}")
 
 _BY_CODE: Mapping[str, _Meaning] = {
     "NoSuchBucket": _NO_BUCKET,
     "ContainerNotFound": _NO_BUCKET,
     "ContainerBeingDeleted": _NO_BUCKET,
     "InvalidBucketName": _NO_BUCKET,
-    "InvalidAccessKeyId": (ServerUnauthorized, "it does not know the access key{said}"),
+    "InvalidAccessKeyId": _UNKNOWN,
+    "XAdminUserNotFound": _UNKNOWN,
     "SignatureDoesNotMatch": (ServerUnauthorized, "the secret does not belong to the access key{said}"),
     "AuthenticationFailed": (ServerUnauthorized, "it does not accept the account key{said}"),
     "ExpiredToken": (ServerUnauthorized, "the session token has expired{said}"),
@@ -60,8 +62,8 @@ _BY_KIND: Mapping[type[Exception], _Meaning] = {
     UnauthenticatedError: _DENIED,
     NotSupportedError: (ServerRefused, "it is not able to {doing}"),
 }
+_BY_STATUS: Mapping[str, _Meaning] = {"401": _DENIED, "403": _DENIED, "429": _SLOW}
 _BY_SIGN: Mapping[str, _Meaning] = {
-    "code: 429": _SLOW,
     "redirect": _REGION,
     "169.254.169.254": (
         ServerUnauthorized,
@@ -77,17 +79,21 @@ _BY_SIGN: Mapping[str, _Meaning] = {
     "error sending request": (ServerUnavailable, "cannot {doing}: the connection failed, or broke off"),
     "error decoding response body": (ServerUnavailable, "cannot {doing}: the answer broke off"),
 }
-"""What the library itself says, where the store did not answer with a code."""
+"""What the library itself says, where the store did not answer."""
+
+
+_MISSING = frozenset({"", "NoSuchKey", "BlobNotFound"})
+"""What a 404 says of a key; other codes are of a bucket, or of credentials. The answer to a HEAD has none."""
 
 
 def is_missing(error: Exception) -> bool:
-    """Tell whether a store says that a key is not there, in a bucket that is, as far as it says."""
-    return isinstance(error, FileNotFoundError) and _BY_CODE.get(_code(str(error))) is not _NO_BUCKET
+    """Tell whether a store says that a key is not there."""
+    return isinstance(error, FileNotFoundError) and _code(str(error)) in _MISSING
 
 
 def is_past_the_end(error: Exception) -> bool:
     """Tell whether a store says that a range begins where the bytes have ended."""
-    return _code(str(error)) == "InvalidRange" or (_STATUS.search(str(error)) or ("", ""))[1].startswith("416")
+    return _code(str(error)) == "InvalidRange" or _status(str(error)).startswith("416")
 
 
 def store_error(error: Exception, *, server: str, where: str, doing: str) -> StorageError:
@@ -114,10 +120,12 @@ def _meaning(error: Exception, text: str) -> _Meaning:
     for kind, meaning in _BY_KIND.items():
         if isinstance(error, kind):
             return meaning
+    if status := _status(text)[:3]:
+        return _BY_STATUS.get(status, _OTHER)
     for sign, meaning in _BY_SIGN.items():
-        if not code and sign in text:
+        if sign in text:
             return meaning
-    return ServerUnavailable, "cannot {doing}{said}"
+    return _OTHER
 
 
 def _code(text: str) -> str:
@@ -125,16 +133,18 @@ def _code(text: str) -> str:
     return "" if found is None else found[1]
 
 
+def _status(text: str) -> str:
+    found = _STATUS.search(text)
+    return "" if found is None else found[1].strip()
+
+
 def _said(text: str) -> str:
     """Return what the store said, in brackets; what the library said when it was not the store."""
-    message, status = _MESSAGE.search(text), _STATUS.search(text)
+    said = text
     if code := _code(text):
-        said = code if message is None or not message[1] else f"{code}: {message[1]}"
-    else:
-        said = text if status is None else f"HTTP {status[1].strip()}"
-    return f" ({_short(said)})"
-
-
-def _short(text: str) -> str:
-    line = text.partition("\n")[0][:MESSAGE_LENGTH_MAX]
-    return "".join(character for character in line if character.isprintable()).rstrip(". ")
+        message = _MESSAGE.search(text)
+        said = code if message is None or not message[1] else f"{code}: {unescape(message[1])}"
+    elif status := _status(text):
+        said = f"HTTP {status}"
+    line = said.partition("\n")[0][:MESSAGE_LENGTH_MAX]
+    return f" ({''.join(character for character in line if character.isprintable()).rstrip('. ')})"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from reelstore.domain.errors import InvalidServerUrl
@@ -70,13 +71,17 @@ def bucket_address(parts: SplitResult) -> BucketAddress:
         raise _invalid(f"the bucket's name is missing, or is none; a bucket is {parts.scheme}://bucket/prefix")
     options = _options(parts)
     endpoint = options.get("endpoint")
+    if endpoint is not None:
+        endpoint = _endpoint(endpoint)
     if parts.scheme == "az" and "account" not in options:
         raise _invalid("it does not name the storage account; write ?account=NAME")
+    if endpoint is not None and options.get("path_style") == "false" and _is_number(endpoint):
+        raise _invalid("path_style=false puts the bucket before the endpoint's host, which must be a name then")
     return BucketAddress(
         scheme=parts.scheme,
         bucket=parts.netloc,
         prefix=_prefix(parts.path),
-        endpoint=None if endpoint is None else _endpoint(endpoint),
+        endpoint=endpoint,
         region=options.get("region"),
         path_style=options.get("path_style") != "false",
         account=options.get("account"),
@@ -154,6 +159,14 @@ def _endpoint(text: str) -> str:
         raise _invalid("the endpoint's host or port is missing, or is none")
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}:{_DEFAULT_PORTS[parts.scheme] if port is None else port}"
+
+
+def _is_number(endpoint: str) -> bool:
+    try:
+        ip_address(urlsplit(endpoint).hostname or "")
+    except ValueError:
+        return False
+    return True
 
 
 def _invalid(message: str) -> InvalidServerUrl:
