@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
+import socket
 import threading
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -21,6 +24,7 @@ CAPACITY_BYTES = 1024**4
 KEYS = {"REELSTORE_SERVER_A_ACCESS_KEY_ID": "test", "REELSTORE_SERVER_A_SECRET_ACCESS_KEY": "a secret of the tests"}
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
+EVERY = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
 Fault = Callable[[Application, dict[str, Any], Any], Iterable[bytes]]
 """Answers a request in the store's place, or hands it on."""
 
@@ -39,7 +43,6 @@ class LiveBuckets:
     fault: Fault | None = None
     _server: BaseWSGIServer | None = None
     _thread: threading.Thread | None = None
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     @property
     def endpoint(self) -> str:
@@ -63,7 +66,7 @@ class LiveBuckets:
 
     def make(self, name: str | None = None) -> str:
         """Make a bucket if it is not there, and return its name."""
-        name = name or f"bucket-{next(self._numbers)}"
+        name = name or os.urandom(16).hex()
         if name not in self.backend.buckets:
             self.backend.create_bucket(name, REGION)
         return name
@@ -91,3 +94,57 @@ class LiveBuckets:
             server.shutdown()
             self._thread.join(30)
             server.server_close()
+
+
+def refusing(status: str, body: bytes = b"", *, methods: Container[str] = EVERY, times: int | None = None) -> Fault:
+    """Answer so, instead of the store: all requests of these methods, or the first few of them."""
+    left = itertools.count() if times is None else iter(range(times))
+
+    def answer(store: Application, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environment["REQUEST_METHOD"] not in methods or next(left, None) is None:
+            return store(environment, start_response)
+        environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
+        start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        return [body if environment["REQUEST_METHOD"] != "HEAD" else b""]
+
+    return answer
+
+
+def saying(code: str, message: str = "in the store's words") -> bytes:
+    """Return the body of an error of S3."""
+    return f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+
+
+def dying(*, methods: Container[str] = EVERY, carried_out: bool = False, after: int = 0) -> Fault:
+    """Close the connection instead of answering, after so many requests; what was asked is carried out, or not."""
+    requests = itertools.count()
+
+    def answer(store: Application, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environment["REQUEST_METHOD"] not in methods or next(requests) < after:
+            return store(environment, start_response)
+        if carried_out:
+            b"".join(store(environment, lambda *_: None))
+        else:
+            environment["wsgi.input"].read(min(10, int(environment.get("CONTENT_LENGTH") or 0)))  # in mid-body
+        connection: socket.socket = environment["werkzeug.socket"]
+        connection.shutdown(socket.SHUT_RDWR)
+        return []
+
+    return answer
+
+
+def lagging(hidden: str) -> Fault:
+    """Leave a key out of all listings, as if it were not known yet to whoever makes them."""
+
+    def answer(store: Application, environment: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if "list-type" not in environment["QUERY_STRING"]:
+            return store(environment, start_response)
+        head: list[Any] = []
+        body = b"".join(store(environment, lambda *arguments: head.extend(arguments)))
+        for entry in re.findall(rb"<Contents>.*?</Contents>", body, re.DOTALL):
+            if hidden.encode() in entry:
+                body = body.replace(entry, b"")
+        start_response(head[0], [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+        return [body]
+
+    return answer

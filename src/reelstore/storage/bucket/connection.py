@@ -40,13 +40,13 @@ class Key:
         path: below the server's prefix.
         size_bytes: of its value.
         changed_at: by the store's clock, often to the second only.
-        e_tag, version: what a later change can be bound to; None where the store has no such.
+        e_tag, version: what a later change can be bound to; no version where the store has none.
     """
 
     path: str
     size_bytes: int
     changed_at: datetime
-    e_tag: str | None
+    e_tag: str
     version: str | None
 
 
@@ -94,10 +94,8 @@ class BucketConnection:
 
     async def replace(self, key: Key, data: bytes, doing: str) -> bool:
         """Store a value over this one; return False where it has become another, or none, since it was seen."""
-        seen: UpdateVersion = {}  # the library takes no None
-        if key.e_tag is not None:
-            seen["e_tag"] = key.e_tag
-        if key.version is not None:
+        seen: UpdateVersion = {"e_tag": key.e_tag}
+        if key.version is not None:  # the library takes no None
             seen["version"] = key.version
         try:
             await self._put(key.path, data, seen, doing)
@@ -108,7 +106,7 @@ class BucketConnection:
     async def head(self, path: str, doing: str) -> Key | None:
         """Return what the store says of a path; None when it says that there is none."""
         found = await self._run(doing, 0, lambda store: obstore.head_async(store, path))
-        return None if found is None else _key(found)
+        return None if found is None else self._key(found)
 
     async def fetch(self, path: str, *, size_bytes_max: int, doing: str) -> tuple[Key, bytes] | None:
         """Return a whole value, and what the store says of it; None when there is none.
@@ -119,7 +117,7 @@ class BucketConnection:
 
         async def read(store: Store) -> tuple[Key, bytes]:
             found = await obstore.get_async(store, path)
-            return _key(found.meta), await self._body(found, size_bytes_max)
+            return self._key(found.meta), await self._body(found, size_bytes_max)
 
         return await self._run(doing, size_bytes_max, read)
 
@@ -144,6 +142,7 @@ class BucketConnection:
         return await self._run(doing, expected, read)
 
     async def _body(self, found: GetResult, size_bytes_max: int) -> bytes:
+        self._key(found.meta)
         first, last = found.range
         if last - first > size_bytes_max:
             raise ShardCorrupt(f"{found.meta['path']} has more bytes than it can have", server=self._server)
@@ -179,7 +178,7 @@ class BucketConnection:
                 return ()
 
         while page := await self._run(doing, 0, next_page):
-            yield [_key(found) for found in page]
+            yield [self._key(found) for found in page]
 
     async def folders(self, folder: str, doing: str) -> Sequence[str]:
         """Return the names of the folders in a folder."""
@@ -253,6 +252,13 @@ class BucketConnection:
         log.debug("server %s: %s", self._server, failure)
         raise failure
 
+    def _key(self, found: ObjectMeta) -> Key:
+        """Take what was said of a key, from a store: what stands in its place, a proxy's page say, gives no tag."""
+        if found["e_tag"] is None:
+            message = f"{self._address}: what answers there does not answer as a store does"
+            raise ServerUnavailable(message, server=self._server)
+        return Key(found["path"], found["size"], found["last_modified"], found["e_tag"], found["version"])
+
     def _opened(self) -> Store:
         if self._store is None:
             try:
@@ -262,7 +268,3 @@ class BucketConnection:
             except Exception as error:  # noqa: BLE001 - a variable of the environment that the library cannot use
                 raise store_error(error, server=self._server, where=str(self._address), doing="open it") from None
         return self._store
-
-
-def _key(found: ObjectMeta) -> Key:
-    return Key(found["path"], found["size"], found["last_modified"], found["e_tag"], found["version"])

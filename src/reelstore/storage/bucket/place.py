@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from dataclasses import replace
 
-from reelstore.domain.errors import ServerRefused, ServerUnavailable, StorageError
+from reelstore.domain.errors import ServerRefused, ServerUnavailable, ShardCorrupt, StorageError
 from reelstore.storage.bucket.connection import BucketConnection, Key
 from reelstore.storage.bucket.layout import MARKER, QUARANTINE, TRIAL
 from reelstore.storage.interface import Marker
@@ -101,13 +101,10 @@ class BucketPlace:
         return found
 
     async def _read(self) -> tuple[Key, Marker] | None:
-        found = await self._connection.fetch(MARKER, size_bytes_max=MARKER_SIZE_BYTES_MAX, doing=_READING)
-        if found is None:
-            return None
-        key, text = found
         try:
-            return key, parse_marker(text)
-        except ValueError as error:
+            found = await self._connection.fetch(MARKER, size_bytes_max=MARKER_SIZE_BYTES_MAX, doing=_READING)
+            return None if found is None else (found[0], parse_marker(found[1]))
+        except (ShardCorrupt, ValueError) as error:
             raise ServerRefused(
                 f"the marker {MARKER} in {self._connection.address} cannot be used: {error}", server=self._server
             ) from None

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reelstore.domain.chunk import ShardName
-from reelstore.domain.errors import ServerFull, ServerRefused, ServerUnavailable, ShardMissing, StorageError
+from reelstore.domain.errors import (
+    InvalidInput,
+    ServerFull,
+    ServerRefused,
+    ServerUnavailable,
+    ShardMissing,
+    StorageError,
+)
 from reelstore.storage.bucket import listing, quarantine
 from reelstore.storage.bucket.books import Books, Folder
 from reelstore.storage.bucket.connection import BucketConnection
@@ -28,6 +35,7 @@ from reelstore.storage.checks import (
 from reelstore.storage.interface import ByteString, Marker, QuarantinedCopy, ShardEntry, Usage
 
 COUNT_WAIT_SECONDS = 1.0
+PRESIGN_SECONDS_MAX = 7 * 86_400
 _STORING, _READING, _LOOKING, _DELETING = "store a shard", "read a shard", "look for a shard", "delete a shard"
 
 log = logging.getLogger(__name__)
@@ -215,6 +223,13 @@ class BucketServer:
                 return False
             await self._let_go(ServerRefused, f"the place {self._connection.address} was given up")
         return True
+
+    async def presign(self, name: ShardName, seconds: int) -> str:
+        """See `Presigning`. Made here, with our credentials; the store is not asked."""
+        self._require_opened()
+        if not 1 <= seconds <= PRESIGN_SECONDS_MAX:
+            raise InvalidInput(f"a URL is good for 1 to {PRESIGN_SECONDS_MAX} seconds, not {seconds}", field="seconds")
+        return await self._connection.presign(shard_key(name), seconds, "sign a URL")
 
     async def _size_of(self, path: str, doing: str) -> int:
         found = await self._connection.head(path, doing)
