@@ -22,6 +22,8 @@ DOING = "list shards"
 
 _SKIPPING = frozenset({"s3", "gs"})
 """Where a listing can begin behind a key without going through what is before it."""
+FOLDERS_SINGLY_MAX = 256
+"""Elsewhere so many folders at most are listed one by one; more of them, all of the policy at once."""
 
 
 async def shards(
@@ -62,12 +64,13 @@ async def count_all(connection: BucketConnection, books: Books) -> None:
 
 def _sections(scheme: str, policy: str, start: bytes, stop: bytes | None) -> Iterator[tuple[str, str | None, int]]:
     """Yield what to list one after the other: below which folder, behind which key, and before which folder it ends."""
-    if scheme in _SKIPPING:
-        yield policy_folder(policy), key_before(policy, start), FOLDERS
-        return
+    first = folder_index(start)
     last = FOLDERS - 1 if stop is None else folder_index(stop)
-    for index in range(folder_index(start), last + 1):
-        yield folder_of(policy, index), None, index + 1
+    if scheme in _SKIPPING or last - first >= FOLDERS_SINGLY_MAX:
+        yield policy_folder(policy), key_before(policy, start), FOLDERS
+    else:
+        for index in range(first, last + 1):
+            yield folder_of(policy, index), None, index + 1
 
 
 class _Count:

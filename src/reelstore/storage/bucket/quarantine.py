@@ -37,10 +37,13 @@ class _Kept:
         return QuarantinedCopy(self.key.path.rpartition("/")[2], self.name, self.key.size_bytes, at)
 
     def has_bytes_of(self, shard: Key) -> bool:
-        """Tell whether these are surely the bytes that the shard has now: equal, or copied after they were stored."""
+        """Tell whether these are the bytes that the shard has now: of one tag, or copied since they were stored.
+
+        A tag is that of the bytes in some stores, and of the writing in others; times are to the second.
+        """
         if self.key.size_bytes != shard.size_bytes:
             return False
-        return self.key.e_tag == shard.e_tag or self.key.changed_at > shard.changed_at
+        return self.key.e_tag == shard.e_tag or self.key.changed_at >= shard.changed_at
 
 
 async def set_aside(connection: BucketConnection, name: ShardName, *, capacity_bytes: int) -> None:

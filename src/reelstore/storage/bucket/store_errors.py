@@ -82,6 +82,8 @@ _BY_SIGN: Mapping[str, _Meaning] = {
 """What the library itself says, where the store did not answer."""
 
 
+_PAST_THE_END = "Wanted range starting at"
+"""What the library says where the store answered with all bytes."""
 _MISSING = frozenset({"", "NoSuchKey", "BlobNotFound"})
 """What a 404 says of a key; other codes are of a bucket, or of credentials. The answer to a HEAD has none."""
 
@@ -93,7 +95,8 @@ def is_missing(error: Exception) -> bool:
 
 def is_past_the_end(error: Exception) -> bool:
     """Tell whether a store says that a range begins where the bytes have ended."""
-    return _code(str(error)) == "InvalidRange" or _status(str(error)).startswith("416")
+    text = str(error)
+    return _code(text) == "InvalidRange" or _status(text).startswith("416") or _PAST_THE_END in text
 
 
 def store_error(error: Exception, *, server: str, where: str, doing: str) -> StorageError:
