@@ -76,7 +76,9 @@ KINDS: dict[str, Build] = {
     "capable-faulty": capable_faulty,
     "node": node,
     "bucket": bucket,
-} | ({"given-bucket": given_bucket} if "REELSTORE_TEST_S3_URL" in os.environ else {})
+}
+if "REELSTORE_TEST_S3_URL" in os.environ:
+    KINDS["given-bucket"] = given_bucket
 
 
 def shard(

@@ -53,7 +53,7 @@ def test_of_what_a_store_says_only_code_and_message_are_repeated() -> None:
     [
         ("Generic S3 error: error sending request\nConnectError(dns error)", ServerUnavailable, "cannot be resolved"),
         ("error sending request\nos error 111 Connection refused", ServerUnavailable, "is the store running"),
-        ("error sending request\ninvalid peer certificate: UnknownIssuer", ServerUnavailable, "not trusted"),
+        ("error sending request\nerror: InvalidCertificate(UnknownIssuer)", ServerUnavailable, "not trusted"),
         ("error sending request\noperation timed out", ServerUnavailable, "no answer in time"),
         ("error sending request", ServerUnavailable, "broke off"),
         ("error performing PUT http://169.254.169.254/latest", ServerUnauthorized, "no credentials"),

@@ -26,6 +26,11 @@ IDLE_SECONDS = 30.0
 SLOWEST_BYTES_PER_SECOND = 256 * 1024
 """A transfer is given up when it moves more slowly than this, on top of that time."""
 PAGE_KEYS = 1000
+LETTING_GO_SECONDS = 0.02
+"""A thread of the library that still holds an answer when the interpreter ends aborts the process.
+
+10 of 60 processes that ended right after an answer did, and none that waited for a millisecond.
+"""
 
 T = TypeVar("T")
 
@@ -193,9 +198,11 @@ class BucketConnection:
         assert signed is not None
         return signed
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let go of the connections; a later request makes new ones."""
-        self._store = None
+        store, self._store = self._store, None
+        if store is not None:
+            await asyncio.sleep(LETTING_GO_SECONDS)
 
     async def _put(self, path: str, data: bytes, mode: PutMode, doing: str) -> None:
         # `use_multipart=False`: a value is sent in one request, and is whole or not there.

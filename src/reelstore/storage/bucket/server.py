@@ -248,7 +248,7 @@ class BucketServer:
             opened.counting.cancel()
             with suppress(asyncio.CancelledError):
                 await asyncio.wait({opened.counting})
-        self._connection.close()
+        await self._connection.close()
 
     def _require_opened(self) -> _Opened:
         if self._opened is None:

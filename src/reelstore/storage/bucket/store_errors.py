@@ -74,7 +74,11 @@ _BY_SIGN: Mapping[str, _Meaning] = {
         ServerUnavailable,
         "cannot {doing}: no connection: is the store running, and the port open?",
     ),
-    "certificate": (ServerUnavailable, "cannot {doing}: its certificate is not trusted, or names another host"),
+    "InvalidCertificate": (
+        ServerUnavailable,
+        "cannot {doing}: its certificate is not trusted, or names another host: is SSL_CERT_FILE the right authority?",
+    ),
+    "InvalidContentType": (ServerUnavailable, "cannot {doing}: no TLS connection: does the store serve https?"),
     "imed out": (ServerUnavailable, "cannot {doing}: no answer in time"),
     "error sending request": (ServerUnavailable, "cannot {doing}: the connection failed, or broke off"),
     "error decoding response body": (ServerUnavailable, "cannot {doing}: the answer broke off"),
