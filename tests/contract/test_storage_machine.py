@@ -192,5 +192,5 @@ class StorageMachine(RuleBasedStateMachine):
 def test_a_server_does_what_a_dictionary_does(kind: str) -> None:
     run_state_machine_as_test(
         type(f"StorageMachine_{kind}", (StorageMachine,), {"kind": kind}),
-        settings=settings(max_examples=10 if "bucket" in kind else 30, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=6 if "bucket" in kind else 30, stateful_step_count=30, deadline=None),
     )
