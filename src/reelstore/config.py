@@ -175,6 +175,11 @@ def node_secret_from_environment() -> str | None:
     return os.environ.get("REELSTORE_NODE_SECRET") or None
 
 
+def variables_beginning_with(*stems: str) -> dict[str, str]:
+    """Return the variables whose names begin so: the credentials of buckets, which no setting holds."""
+    return {name: value for name, value in os.environ.items() if name.startswith(stems)}
+
+
 def _read(config: Path) -> dict[str, Any]:
     try:
         with config.open("rb") as file:

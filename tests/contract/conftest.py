@@ -13,7 +13,7 @@ from reelstore.repositories.memory import InMemoryMetadata
 from reelstore.repositories.sql import SqlMetadata
 from reelstore.repositories.sql.upgrade import upgrade_sqlite
 from reelstore.storage.interface import StorageServer
-from tests.contract.storage_suite import KINDS, MARKER, NODES, Build
+from tests.contract.storage_suite import BUCKETS, KINDS, MARKER, NODES, Build
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +39,10 @@ async def metadata(request: pytest.FixtureRequest, tmp_path: Path, empty_databas
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nodes_end() -> Iterator[None]:
+def _places_end() -> Iterator[None]:
     yield
     NODES.close()
+    BUCKETS.close()
 
 
 @pytest.fixture(params=KINDS)

@@ -188,9 +188,9 @@ class StorageMachine(RuleBasedStateMachine):
             assert {(copy.name, copy.size_bytes) for copy in copies} <= self.set_aside_once
 
 
-@pytest.mark.parametrize("kind", ["memory", "directory", "faulty", "capable-faulty", "node"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_does_what_a_dictionary_does(kind: str) -> None:
     run_state_machine_as_test(
         type(f"StorageMachine_{kind}", (StorageMachine,), {"kind": kind}),
-        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
+        settings=settings(max_examples=6 if "bucket" in kind else 30, stateful_step_count=30, deadline=None),
     )

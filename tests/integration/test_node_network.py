@@ -24,7 +24,7 @@ from reelstore.domain.errors import (
 from reelstore.storage.node import NodeServer
 from reelstore.storage.node.access import node_access
 from reelstore.storage.node.connection import NodeConnection
-from reelstore.storage.registry import connect, default_capacity
+from reelstore.storage.registry import Access, connect, default_capacity
 from tests.contract.storage_suite import MARKER, listed_names, shard
 from tests.live_node import ACCESS, SECRET, LiveNode, LiveNodes
 
@@ -189,9 +189,9 @@ class TestTls:
 
 async def test_the_registry_reaches_a_node_and_asks_it_how_large_it_is(node: LiveNode, tmp_path: Path) -> None:
     found = os.statvfs(tmp_path)
-    size_bytes = await asyncio.to_thread(default_capacity, node.url, nodes=ACCESS)
+    size_bytes = await asyncio.to_thread(default_capacity, node.url, access=Access(nodes=ACCESS))
     assert size_bytes == found.f_blocks * found.f_frsize
-    server = connect(node.url, name="a", nodes=ACCESS)
+    server = connect(node.url, name="a", access=Access(nodes=ACCESS))
     assert await server.attach(MARKER, claim=True) == MARKER
     await server.close()
 

@@ -28,7 +28,7 @@ PACKAGES = [
 ]
 MODULES = (
     *("repositories/interface", "repositories/memory", "repositories/sql"),
-    *("storage/directory", "storage/interface", "storage/memory", "storage/node", "storage/registry"),
+    *("storage/bucket", "storage/directory", "storage/interface", "storage/memory", "storage/node", "storage/registry"),
 )
 
 

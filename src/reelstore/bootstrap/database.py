@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from reelstore.bootstrap.metadata import describe, is_shared, metadata_url, open_metadata, sole_owner
-from reelstore.bootstrap.reaching import drivers_of, node_access
+from reelstore.bootstrap.reaching import access_of, drivers_of
 from reelstore.chunkstore.fleet import Fleet
 from reelstore.config import Settings
 from reelstore.domain.errors import ConfigurationError, Conflict
@@ -86,7 +86,7 @@ async def accept_database(settings: Settings, *, entropy: Entropy = os.urandom) 
         ConfigurationError, MetadataUnavailable: see `SqlMetadata.open`.
     """
     _refuse_memory(settings)
-    drivers = drivers_of(node_access(settings))
+    drivers = drivers_of(access_of(settings))
 
     def connect(server: Server) -> StorageServer:
         return drivers.connect(server.url, server.name, server.capacity_bytes)

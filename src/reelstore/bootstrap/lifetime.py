@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from reelstore.background.loops import Background, Chore
 from reelstore.bootstrap.assembly import Application, assemble
 from reelstore.bootstrap.metadata import is_shared, open_metadata, sole_owner
-from reelstore.bootstrap.reaching import drivers_of, node_access
+from reelstore.bootstrap.reaching import access_of, drivers_of
 from reelstore.config import Settings
 from reelstore.domain.errors import MetadataUnavailable
 from reelstore.domain.ids import Entropy
@@ -52,7 +52,7 @@ async def running(settings: Settings, *, entropy: Entropy = os.urandom) -> Async
 
 @asynccontextmanager
 async def _assembled(settings: Settings, metadata: Metadata, entropy: Entropy) -> AsyncIterator[Application]:
-    application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(node_access(settings)))
+    application = await assemble(settings, metadata, entropy=entropy, drivers=drivers_of(access_of(settings)))
     if not is_shared(settings):  # the data folder is locked: whoever held a lease is gone
         await application.rebalancer.leases.forget_others()
     background = background_of(application)

@@ -255,6 +255,19 @@ class Resizable(Protocol):
 
 
 @runtime_checkable
+class Presigning(Protocol):
+    """Can let others read a shard from where it lies, without credentials and without us."""
+
+    async def presign(self, name: ShardName, seconds: int) -> str:
+        """Return a URL with which anybody may read the shard's bytes, unverified, for so long; there may be none.
+
+        Raises:
+            InvalidInput: not 1 second to 7 days.
+        """
+        ...
+
+
+@runtime_checkable
 class Verifying(Protocol):
     """Can hash a shard where it lies, so that its bytes need not travel."""
 

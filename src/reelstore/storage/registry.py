@@ -5,6 +5,7 @@
 | `memory:` | memory |
 | `file:///srv/disk1` | directory; `?reserve_bytes=` sets what is left free on its file system |
 | `http://10.0.0.7:5100`, `https://…` | node |
+| `s3://bucket/prefix?endpoint=…`, `gs://…`, `az://…` | bucket |
 
 A path is percent-encoded (RFC 8089): a space is `%20`.
 """
@@ -20,7 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
 
-from reelstore.domain.errors import InvalidServerUrl
+from reelstore.domain.errors import InvalidInput, InvalidServerUrl
+from reelstore.storage.bucket import BucketAccess, BucketServer
+from reelstore.storage.bucket.connection import BucketConnection
+from reelstore.storage.bucket.url import bucket_address, same_bucket, zone_of_bucket
 from reelstore.storage.directory import DirectoryServer
 from reelstore.storage.interface import StorageServer
 from reelstore.storage.memory import CAPACITY_BYTES_DEFAULT, MemoryServer
@@ -36,33 +40,47 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _RESERVE = re.compile(r"[0-9]{1,18}")
 
 
-def connect(
-    url: str, *, name: str, capacity_bytes: int | None = None, nodes: NodeAccess | None = None
-) -> StorageServer:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What places are reached with; each is None where there is none, and what needs it is refused.
+
+    Args:
+        nodes: the secret of the cluster, for the URLs of nodes.
+        buckets: the credentials of the environment, for those of buckets.
+    """
+
+    nodes: NodeAccess | None = None
+    buckets: BucketAccess | None = None
+
+
+NO_ACCESS = Access()
+
+
+def connect(url: str, *, name: str, capacity_bytes: int | None = None, access: Access = NO_ACCESS) -> StorageServer:
     """Build the driver for a URL; nothing is opened before `attach`.
 
     Args:
         url: which driver, and where.
         name: the server's name in the cluster.
         capacity_bytes: what it takes at most; None leaves that to the driver (a directory: its file system).
-        nodes: the secret of the cluster, for the URLs of nodes.
+        access: what places are reached with.
 
     Returns:
         the server, not yet attached.
 
     Raises:
         InvalidServerUrl: no driver understands the URL, or an option in it; a retry does not help.
-        InvalidInput: a capacity below 1.
+        InvalidInput: a capacity below 1, or none for a bucket.
     """
     parts = _split(url)
-    return _DRIVERS[parts.scheme].connect(parts, name, capacity_bytes, nodes)
+    return _DRIVERS[parts.scheme].connect(parts, name, capacity_bytes, access)
 
 
 def default_zone(url: str) -> str:
     """Return the zone of a server for which none was given: what it surely fails together with.
 
     A directory's is its file system's device (`disk-254-1`), asked of the nearest parent that exists; a node's is its
-    host; memory's is `memory`.
+    host; a bucket's its endpoint's host, or its service and region; memory's is `memory`.
 
     Raises:
         InvalidServerUrl: see `connect`.
@@ -71,18 +89,18 @@ def default_zone(url: str) -> str:
     return _DRIVERS[parts.scheme].default_zone(parts)
 
 
-def default_capacity(url: str, *, nodes: NodeAccess | None = None) -> int:
+def default_capacity(url: str, *, access: Access = NO_ACCESS) -> int:
     """Return the capacity of a server for which none was given, in bytes: what its place has, 0 if it has none.
 
-    A directory's is its file system's size, asked of the nearest parent that exists; a node is asked for it. Blocks;
-    not to be called on an event loop.
+    A directory's is its file system's size, asked of the nearest parent that exists; a node is asked for it; a bucket
+    has none. Blocks; not to be called on an event loop.
 
     Raises:
         InvalidServerUrl: see `connect`.
         ServerUnavailable: the node does not answer, or not to us; a retry can help.
     """
     parts = _split(url)
-    return _DRIVERS[parts.scheme].default_capacity(parts, nodes)
+    return _DRIVERS[parts.scheme].default_capacity(parts, access)
 
 
 def same_place(url_a: str, url_b: str) -> bool:
@@ -101,9 +119,9 @@ def same_place(url_a: str, url_b: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Driver:
-    connect: Callable[[SplitResult, str, int | None, NodeAccess | None], StorageServer]
+    connect: Callable[[SplitResult, str, int | None, Access], StorageServer]
     default_zone: Callable[[SplitResult], str]
-    default_capacity: Callable[[SplitResult, NodeAccess | None], int]
+    default_capacity: Callable[[SplitResult, Access], int]
     same_place: Callable[[SplitResult, SplitResult], bool]
 
 
@@ -146,7 +164,7 @@ def _check_memory(parts: SplitResult) -> None:
     _options(parts, {})
 
 
-def _connect_memory(parts: SplitResult, name: str, capacity_bytes: int | None, _: NodeAccess | None) -> StorageServer:
+def _connect_memory(parts: SplitResult, name: str, capacity_bytes: int | None, _: Access) -> StorageServer:
     _check_memory(parts)
     return MemoryServer(name, capacity_bytes=capacity_bytes)
 
@@ -156,7 +174,7 @@ def _zone_of_memory(parts: SplitResult) -> str:
     return "memory"
 
 
-def _capacity_of_memory(parts: SplitResult, _: NodeAccess | None) -> int:
+def _capacity_of_memory(parts: SplitResult, _: Access) -> int:
     _check_memory(parts)
     return CAPACITY_BYTES_DEFAULT
 
@@ -182,9 +200,7 @@ def _directory(parts: SplitResult) -> tuple[Path, int | None]:
     return Path(os.fsdecode(path)), None if reserve is None else int(reserve)
 
 
-def _connect_directory(
-    parts: SplitResult, name: str, capacity_bytes: int | None, _: NodeAccess | None
-) -> StorageServer:
+def _connect_directory(parts: SplitResult, name: str, capacity_bytes: int | None, _: Access) -> StorageServer:
     path, reserve_bytes = _directory(parts)
     return DirectoryServer(name, path, capacity_bytes=capacity_bytes, reserve_bytes=reserve_bytes)
 
@@ -198,7 +214,7 @@ def _zone_of_directory(parts: SplitResult) -> str:
     return "disk"  # not even `/` can be asked
 
 
-def _capacity_of_directory(parts: SplitResult, _: NodeAccess | None) -> int:
+def _capacity_of_directory(parts: SplitResult, _: Access) -> int:
     path = _directory(parts)[0]
     for place in (path, *path.parents):
         with suppress(OSError):
@@ -217,12 +233,12 @@ def _same_directory(a: SplitResult, b: SplitResult) -> bool:
     return real_a.is_relative_to(real_b) or real_b.is_relative_to(real_a)
 
 
-def _connect_node(parts: SplitResult, name: str, capacity_bytes: int | None, nodes: NodeAccess | None) -> StorageServer:
-    return NodeServer(name, _node(parts, name, nodes), capacity_bytes=capacity_bytes)
+def _connect_node(parts: SplitResult, name: str, capacity_bytes: int | None, access: Access) -> StorageServer:
+    return NodeServer(name, _node(parts, name, access.nodes), capacity_bytes=capacity_bytes)
 
 
-def _capacity_of_node(parts: SplitResult, nodes: NodeAccess | None) -> int:
-    return asyncio.run(size_of_node(_node(parts, parts.netloc, nodes)))
+def _capacity_of_node(parts: SplitResult, access: Access) -> int:
+    return asyncio.run(size_of_node(_node(parts, parts.netloc, access.nodes)))
 
 
 def _node(parts: SplitResult, name: str, nodes: NodeAccess | None) -> NodeConnection:
@@ -232,6 +248,22 @@ def _node(parts: SplitResult, name: str, nodes: NodeAccess | None) -> NodeConnec
     return NodeConnection(name, base, nodes)
 
 
+def _connect_bucket(parts: SplitResult, name: str, capacity_bytes: int | None, access: Access) -> StorageServer:
+    address = bucket_address(parts)
+    if access.buckets is None:
+        raise _invalid("this gateway reaches no buckets")
+    if capacity_bytes is None:
+        raise InvalidInput("a bucket has no size of its own: give its capacity, such as 2TiB", field="capacity_bytes")
+    return BucketServer(name, BucketConnection(name, address, access.buckets), capacity_bytes=capacity_bytes)
+
+
+def _capacity_of_bucket(parts: SplitResult, _: Access) -> int:
+    bucket_address(parts)
+    return 0
+
+
+_BUCKET = _Driver(_connect_bucket, zone_of_bucket, _capacity_of_bucket, same_bucket)
+
 _NODE = _Driver(_connect_node, zone_of_node, _capacity_of_node, same_node)
 
 _DRIVERS: Mapping[str, _Driver] = {
@@ -239,4 +271,7 @@ _DRIVERS: Mapping[str, _Driver] = {
     "file": _Driver(_connect_directory, _zone_of_directory, _capacity_of_directory, _same_directory),
     "http": _NODE,
     "https": _NODE,
+    "s3": _BUCKET,
+    "gs": _BUCKET,
+    "az": _BUCKET,
 }

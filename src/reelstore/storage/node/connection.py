@@ -17,10 +17,10 @@ import aiohttp
 from yarl import URL
 
 from reelstore.domain.errors import ReelstoreError, ServerUnauthorized, ServerUnavailable
+from reelstore.storage.breaker import Breaker
 from reelstore.storage.interface import ByteString
 from reelstore.storage.node import wire
 from reelstore.storage.node.access import NodeAccess
-from reelstore.storage.node.breaker import Breaker
 from reelstore.storage.node.network_errors import NETWORK_ERRORS, network_error
 from reelstore.storage.node.signing import (
     NONCE_BYTES,

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import socket
-from contextlib import suppress
 from urllib.parse import SplitResult
 
 from reelstore.domain.errors import InvalidServerUrl
+from reelstore.storage.hosts import HOST, ZONE_LENGTH_MAX, same_host
 
-ZONE_LENGTH_MAX = 63
-
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|[0-9A-Fa-f:.]+")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -42,9 +37,7 @@ def same_node(a: SplitResult, b: SplitResult) -> bool:
         InvalidServerUrl: see `node_base`.
     """
     (host_a, port_a), (host_b, port_b) = _host_and_port(a), _host_and_port(b)
-    if port_a != port_b:
-        return False
-    return host_a == host_b or not _addresses(host_a).isdisjoint(_addresses(host_b))
+    return port_a == port_b and same_host(host_a, host_b)
 
 
 def _host_and_port(parts: SplitResult) -> tuple[str, int]:
@@ -56,17 +49,11 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int]:
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise _invalid(str(error)) from None
-    if not host or not _HOST.fullmatch(host):
+    if not host or not HOST.fullmatch(host):
         raise _invalid(f"the host is missing, or has characters that no host has; a node is {parts.scheme}://host:port")
     if port == 0:
         raise _invalid("port 0 is none")
     return host, _DEFAULT_PORTS[parts.scheme] if port is None else port
-
-
-def _addresses(host: str) -> frozenset[str]:
-    with suppress(OSError, UnicodeError):
-        return frozenset(str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM))
-    return frozenset()
 
 
 def _invalid(message: str) -> InvalidServerUrl:
