@@ -250,7 +250,7 @@ RULES_6_TO_12 = (
         "a marker ahead of the metadata is overlooked",
         "12 a marker ahead stops deletes",
         f"{COLLECTING}::test_a_marker_ahead_of_the_metadata_stops_every_delete_in_the_cluster",
-        (ROUNDS, "elif marker.delete_rounds > cluster.delete_rounds:", "elif marker.delete_rounds < 0:"),
+        (ROUNDS, "if marker.delete_rounds > cluster.delete_rounds:", "if marker.delete_rounds < 0:"),
     ),
     bug(
         "a marker of another generation is overlooked",
