@@ -142,6 +142,26 @@ async def test_while_an_original_and_its_copy_run_nothing_is_deleted_and_one_goe
             assert await copy.read(video.id) == data
 
 
+async def test_an_original_that_counts_a_round_while_its_copy_begins_is_stopped_at_the_next_one(
+    databases: Databases,
+) -> None:
+    await databases.run(databases.url)
+    await databases.end()
+    copied = await databases.copy(databases.url)
+    original = await databases.run(databases.url)
+
+    async def begin() -> None:
+        copy = await databases.run(copied)
+        await copy.store(content(6 * CHUNK, seed=3))
+
+    original.hooks.before_unit(begin)
+    await original.app.rebalancer.reconciler.deletes.begin()
+    held = await _held(original)
+    await original.settle()
+    assert await _held(original) == held
+    assert sum(held.values()) == 12
+
+
 async def test_a_restored_backup_deletes_nothing_until_it_is_accepted_and_then_heals(databases: Databases) -> None:
     before = await databases.run(databases.url)
     kept = await before.store(content(6 * CHUNK))

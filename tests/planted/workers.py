@@ -48,11 +48,11 @@ OF_WORKERS = (
         (
             ROUNDS,
             "        members = list(self._fleet)\n",
-            "        async with self._metadata.snapshot() as view:\n            cluster = await view.cluster.get()\n        members = list(self._fleet)\n",
+            "        async with self._metadata.snapshot() as view:\n            cluster, here = await view.cluster.get(), await view.cluster.whereabouts()\n        members = list(self._fleet)\n",
         ),
         (
             ROUNDS,
-            "if marker is not None]\n        async with self._metadata.snapshot() as view:\n            cluster = await view.cluster.get()\n",
+            "if marker is not None]\n        async with self._metadata.snapshot() as view:\n            cluster, here = await view.cluster.get(), await view.cluster.whereabouts()\n",
             "if marker is not None]\n",
         ),
     ),

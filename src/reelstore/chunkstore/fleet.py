@@ -18,6 +18,9 @@ LATENCY_WEIGHT = 0.2
 ANSWER_SECONDS = 30.0
 """After which a server that lists, deletes or writes its marker counts as not answering."""
 CLOSE_SECONDS = 5.0
+ROUNDS_AHEAD = 1 << 32
+"""By how many delete rounds a copy of the metadata puts a marker ahead: the original, which may be counting one at this
+moment, must never come to be level with it."""
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +192,7 @@ class Fleet:
             else:
                 marker = await self.attach(member.driver, member.server.name, claim=False)
                 if self._is_copy:
-                    await member.driver.record_delete_rounds(marker.delete_rounds + 1)
+                    await member.driver.record_delete_rounds(marker.delete_rounds + ROUNDS_AHEAD)
                 member.attached = True
             usage = await member.driver.usage()
         except ServerUnavailable as error:
