@@ -26,7 +26,6 @@
     │   ├── ChunkUnavailable         no good shard on the servers that answered; some did not
     │   ├── Overloaded               a stated limit is reached
     │   └── MetadataUnavailable
-    │       ├── MetadataContended    the database ended one of two units of work that waited for each other
     │       └── MetadataFull         the metadata's own volume is full: purge, or make it larger
     ├── InsufficientStorage          every server that could take the bytes is full
     ├── ChunkLost                    every server answered, and none has the chunk
@@ -279,10 +278,6 @@ class MetadataUnavailable(Unavailable):
 
     problem = "metadata-unavailable"
     title = "The metadata database does not answer"
-
-
-class MetadataContended(MetadataUnavailable):
-    """Report that a unit of work was ended in favour of another one; the same again can help, at once."""
 
 
 class MetadataFull(MetadataUnavailable):

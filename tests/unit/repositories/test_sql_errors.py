@@ -11,11 +11,17 @@ from sqlalchemy.exc import OperationalError, StatementError
 from reelstore.domain.errors import (
     IntegrityViolation,
     InvalidInput,
-    MetadataContended,
     MetadataFull,
     MetadataUnavailable,
 )
-from reelstore.repositories.sql.errors import CLASS_OF_VALUES, DEFECTS, STATES_UNAVAILABLE, UNAVAILABLE, translate
+from reelstore.repositories.sql.errors import (
+    CLASS_OF_VALUES,
+    DEFECTS,
+    STATES_UNAVAILABLE,
+    UNAVAILABLE,
+    MetadataContended,
+    translate,
+)
 
 
 def _error(code: int) -> sqlite3.Error:

@@ -15,11 +15,15 @@ from sqlalchemy.exc import DBAPIError, StatementError
 from reelstore.domain.errors import (
     IntegrityViolation,
     InvalidInput,
-    MetadataContended,
     MetadataFull,
     MetadataUnavailable,
     ReelstoreError,
 )
+
+
+class MetadataContended(MetadataUnavailable):
+    """Report that a unit of work was ended in favour of another one; the same again can help, at once."""
+
 
 UNAVAILABLE: Final[dict[int, str]] = {
     sqlite3.SQLITE_PERM: "its permissions do not allow it",

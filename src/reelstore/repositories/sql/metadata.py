@@ -11,13 +11,13 @@ from typing import Final, Self, TypeVar
 
 from sqlalchemy import Connection, select
 
-from reelstore.domain.errors import MetadataContended
 from reelstore.repositories.interface import UnitOfWork
 from reelstore.repositories.sql import postgresql, sqlite
 from reelstore.repositories.sql.chunks import SqlChunks
 from reelstore.repositories.sql.cluster import SqlCluster, SqlIdempotency
 from reelstore.repositories.sql.connection import ThreadedConnection
 from reelstore.repositories.sql.dialects import present_time
+from reelstore.repositories.sql.errors import MetadataContended
 from reelstore.repositories.sql.files import SqlFiles
 from reelstore.repositories.sql.history import SqlEvents, SqlPlans
 from reelstore.repositories.sql.operations import SqlControl, SqlCounters, SqlLeases, SqlNeeds, SqlUsage
