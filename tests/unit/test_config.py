@@ -122,6 +122,7 @@ BOUNDS: list[tuple[str, list[Any], list[Any]]] = [
     ("usage_sample_seconds", [0.001], [0, -1]),
     ("event_keep_seconds", [0.001], [0, -1]),
     ("graceful_seconds", [0], [-1]),
+    ("drain_seconds", [0], [-1]),
     ("log_level", ["debug", "info", "warning", "error"], ["DEBUG", "trace", "", "info\n"]),
     ("memory", [True, "yes"], ["perhaps", 2]),
     ("background", [True, False], ["maybe"]),
