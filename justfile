@@ -30,6 +30,14 @@ fmt:
 dev *arguments:
     reelstore serve --data data --reload "$@"
 
+# Run a whole cluster of processes: PostgreSQL, four nodes, two gateways, a worker. Ctrl-C ends it.
+cluster *arguments:
+    python -m tests.local_cluster "$@"
+
+# Plant every known bug, one after the other, and print which test catches it; takes a quarter of an hour.
+planted *arguments:
+    python -m tests.planted "$@"
+
 # Explore the model of the storage protocol for long; `just model --help` says how.
 model *arguments:
     python -m tests.model "$@"

@@ -69,7 +69,9 @@ async def test_a_range_is_half_open_and_in_order_of_digest(metadata: Metadata) -
     digests = [bytes(32), b"\x10" + bytes(31), b"\x10\x00\x01" + bytes(29), b"\x11" + bytes(31), b"\xff" * 32]
     async with metadata.unit_of_work() as uow:
         await uow.chunks.obtain(POLICY, [NewChunk(each.hex()[:8], each, 1) for each in reversed(digests)])
+        assert await uow.chunks.is_empty("wide")
         await uow.chunks.obtain("wide", [NewChunk("w", digests[1], 1)])
+        assert not await uow.chunks.is_empty("wide")
 
         async def found(start: bytes, stop: bytes | None) -> list[bytes]:
             return [chunk.digest for chunk in await uow.chunks.in_range(POLICY, start, stop)]

@@ -77,6 +77,7 @@ class StoredTwins(Twins):
     @rule(start=PREFIXES, stop=st.none() | PREFIXES, number=st.integers(0, 9))
     def collect(self, start: bytes, stop: bytes | None, number: int) -> None:
         self.both(lambda unit: unit.chunks.in_range(POLICY, start, stop))
+        self.both(lambda unit: unit.chunks.is_empty(POLICY))
         self.both(lambda unit: unit.chunks.delete(f"c{number}"))
         self.both(lambda unit: unit.chunks.delete_unreferenced(POLICY, start, stop))
 

@@ -80,6 +80,7 @@ def background_of(application: Application) -> Background:
     ]
     if is_shared(settings):
         chores.append(Chore("following other processes", FOLLOW_SECONDS, application.monitor.catch_up))
+        chores.append(Chore("following what moves", settings.probe_seconds, application.topology.follow_synced))
         do = application.handover.take if settings.background else application.handover.give
         chores.append(Chore("handing needs over", HANDOVER_SECONDS, do))
     if settings.background:

@@ -156,6 +156,16 @@ class TopologyCache:
         )
         return self._present
 
+    async def follow_synced(self) -> None:
+        """Load anew how far partitions are synced, while not all were: other processes sync them too.
+
+        Raises:
+            MetadataUnavailable: what was present stays; a retry can help.
+        """
+        present = self.present
+        if any(np.any(epochs != present.epoch) for epochs in present.synced.values()):
+            await self.refresh()
+
     def _note_split(self, newest: RingSet) -> None:
         if self._on_split is None or self._present is None:
             return

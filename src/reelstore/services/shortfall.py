@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from reelstore.chunkstore.topology import Topology
+from reelstore.placement.ring import VACANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Shortfall:
     A stand-in may have more of a chunk than its row shows, and a bad disk less: nothing is read for it.
 
     Args:
-        partitions_total: of all policies.
+        partitions_total: of the policies that were counted.
         partitions_short: with fewer shards than their policy asks for.
         partitions_without_spare: of these, the ones that may lose no further shard.
         partitions_unreadable: with fewer shards than a read needs.
@@ -30,11 +31,17 @@ class Shortfall:
     partitions_unreadable: int = 0
 
 
-def shortfall(topology: Topology, up: Collection[int]) -> Shortfall:
-    """Count what is short while only the servers of these numbers answer."""
+def shortfall(topology: Topology, up: Collection[int], *, policies: Iterable[str]) -> Shortfall:
+    """Count what is short while only the servers of these numbers answer.
+
+    Args:
+        topology: the rings, and to which of them each partition is synced.
+        up: numbers of the servers that answer.
+        policies: those that keep anything: an empty one lacks nothing.
+    """
     total = short = without_spare = unreadable = 0
-    for policy, ring in topology.newest.items():
-        answering = _answering(topology, policy, up)
+    for policy in policies:
+        ring, answering = topology.newest[policy], _answering(topology, policy, up)
         needed = ring.width - topology.policies[policy].losses_tolerated
         is_short = answering < ring.width
         total += ring.partitions
@@ -52,6 +59,7 @@ def _answering(topology: Topology, policy: str, up: Collection[int]) -> NDArray[
     for epoch in np.unique(synced[synced != topology.epoch]).tolist():
         older = topology.older.get(epoch)
         if older is not None and policy in older.rings:
-            was = synced == epoch
-            found[was] = np.isin(older.rings[policy].slots[was], numbers).sum(axis=1)
+            slots = older.rings[policy].slots
+            was = (synced == epoch) & (slots != VACANT).any(axis=1)  # what nobody had is where it was put since
+            found[was] = np.isin(slots[was], numbers).sum(axis=1)
     return found

@@ -94,6 +94,7 @@ class ClusterHealth:
         async with self._metadata.snapshot() as view:
             cluster = await view.cluster.get()
             totals = await view.videos.totals()
+            used = [name for name in topology.policies if not await view.chunks.is_empty(name)]
             counts = await view.counters.get()
             videos = await view.videos.of_chunks(lost[:LOST_CHUNKS_LOOKED_UP_MAX], limit=VIDEOS_MAX) if lost else ()
         down = [server for server in servers if server.health is not ServerHealth.UP]
@@ -103,11 +104,11 @@ class ClusterHealth:
         up = len(servers) - len(down)
         unstorable = _why_nothing_can_be_stored(topology.copies_min, up=up, full=len(full))
         reasons += unstorable
-        short = shortfall(topology, {server.number for server in servers if server.health is ServerHealth.UP})
-        unreadable = short.partitions_unreadable if totals.chunks else 0
-        if unreadable:
-            partitions = count(short.partitions_total, "partition")
-            reasons.append(f"too few shards answer in {unreadable:,} of {partitions}: what is there cannot be read")
+        answering = {server.number for server in servers if server.health is ServerHealth.UP}
+        short = shortfall(topology, answering, policies=used)
+        if short.partitions_unreadable:
+            unreadable = f"{short.partitions_unreadable:,} of {count(short.partitions_total, 'partition')}"
+            reasons.append(f"too few shards answer in {unreadable}: what is there cannot be read")
         if lost:
             reasons.append(f"{count(len(lost), 'chunk')} on no server: parts of videos cannot be read")
         active = sum(server.state is ServerState.ACTIVE for server in servers)
@@ -121,7 +122,11 @@ class ClusterHealth:
             reasons.append(f"nothing is freed: {cluster.deletes_stopped}")
         return ClusterStatus(
             id=cluster.id if cluster else "",
-            health="ok" if not reasons else "critical" if lost or unstorable or unreadable else "degraded",
+            health="ok"
+            if not reasons
+            else "critical"
+            if lost or unstorable or short.partitions_unreadable
+            else "degraded",
             reasons=tuple(reasons),
             notes=tuple(note for each in servers if (note := server_note(each, self._fleet.get(each.number)))),
             servers_up=up,

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from reelstore.chunkstore.topology import TopologyCache
 from reelstore.domain.change import ChangeAction, ServerChange
+from reelstore.domain.policy import Policy
 from reelstore.services.shortfall import Shortfall, shortfall
 from tests.cluster import CHUNK, POLICY, Cluster, content, memory_cluster
 
 
 def of(cluster: Cluster) -> Shortfall:
     topology = cluster.app.topology.present
-    return shortfall(topology, {member.server.number for member in cluster.app.fleet if member.is_up})
+    up = {member.server.number for member in cluster.app.fleet if member.is_up}
+    return shortfall(topology, up, policies=topology.policies)
 
 
 def rows_with(cluster: Cluster, name: str) -> int:
@@ -88,3 +91,33 @@ async def test_what_was_moved_away_from_a_silent_server_is_short_no_longer(settl
         if settled:
             await cluster.settle()
         assert of(cluster).partitions_short == (0 if settled else short)
+
+
+async def test_a_policy_that_keeps_nothing_lacks_nothing() -> None:
+    async with memory_cluster(servers=3, copies=3) as cluster:
+        await cluster.store(content(8 * CHUNK))
+        await cluster.app.policies.add(Policy.erasure("archive", 2, 1, chunk_size_bytes=CHUNK))
+        await cluster.settle()
+        cluster.server("disk2").down = cluster.server("disk3").down = True
+        await cluster.probe()
+        status = await cluster.app.health.status()
+        assert status.shortfall == Shortfall(16, 16, 16, 0)
+        assert not any("cannot be read" in reason for reason in status.reasons)
+
+
+async def test_what_was_nowhere_before_is_where_the_newest_ring_has_it() -> None:
+    async with memory_cluster(servers=0) as cluster:
+        for name in ("a", "b", "c"):
+            await cluster.add_server(name)
+        await cluster.store(content(8 * CHUNK))
+        assert of(cluster) == Shortfall(16, 0, 0, 0)
+
+
+async def test_another_process_sees_what_a_worker_has_synced(cluster: Cluster) -> None:
+    await cluster.add_server("disk4")
+    seen = TopologyCache(cluster.metadata)
+    await seen.refresh()
+    assert (seen.present.synced[POLICY] == 1).all()
+    await cluster.settle()
+    await seen.follow_synced()
+    assert (seen.present.synced[POLICY] == 2).all()

@@ -205,6 +205,10 @@ class ChunkRepository(Protocol):
         """Return the policy's rows with a digest in `[start, stop)` (None: to the end), in order of digest."""
         ...
 
+    async def is_empty(self, policy: str) -> bool:
+        """Return whether the policy has no row."""
+        ...
+
     async def bytes_by_partition(self, policy: str, partition_bits: int) -> Sequence[int]:
         """Return the bytes (of one copy) of the policy's live chunks in each of 2^partition_bits partitions.
 

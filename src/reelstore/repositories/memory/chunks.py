@@ -57,6 +57,10 @@ class InMemoryChunks:
                 if start <= digest and (stop is None or digest < stop):
                     yield self._tables.chunks[self._tables.chunk_ids[policy, digest]]
 
+    async def is_empty(self, policy: str) -> bool:
+        """See `ChunkRepository.is_empty`."""
+        return next(self._in_range(policy, b"", None), None) is None
+
     async def bytes_by_partition(self, policy: str, partition_bits: int) -> Sequence[int]:
         """See `ChunkRepository.bytes_by_partition`."""
         sums = [0] * (1 << partition_bits)

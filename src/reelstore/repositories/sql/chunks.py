@@ -61,6 +61,11 @@ class SqlChunks:
         statement = select(chunks).where(*_range(policy, start, stop)).order_by(chunks.c.digest)
         return await self._session.read(lambda connection: [chunk_of(row) for row in connection.execute(statement)])
 
+    async def is_empty(self, policy: str) -> bool:
+        """See `ChunkRepository.is_empty`."""
+        statement = select(chunks.c.id).where(chunks.c.policy == policy).limit(1)
+        return await self._session.read(lambda connection: connection.execute(statement).first() is None)
+
     async def bytes_by_partition(self, policy: str, partition_bits: int) -> Sequence[int]:
         """See `ChunkRepository.bytes_by_partition`."""
         return await self._session.read(lambda connection: _bytes_by_partition(connection, policy, partition_bits))
