@@ -56,7 +56,9 @@ class Client(ClusterCalls, ObservingCalls, VerifyingCalls):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        # A Ctrl-C may have come while a lock of the connection pool was taken: to close would wait for it for ever.
+        if not isinstance(error, KeyboardInterrupt):
+            self.close()
 
     @property
     def url(self) -> str:

@@ -208,3 +208,15 @@ def test_a_listing_that_goes_round_in_circles_ends(gateway: Gateway, client: Cli
 
     with pytest.raises(UnexpectedAnswer, match="circles"):
         list(client.videos())
+
+
+def test_an_interrupted_client_waits_for_nothing(gateway: Gateway) -> None:
+    opened: list[Client] = []
+    with pytest.raises(KeyboardInterrupt), Client(gateway.url) as client:
+        opened.append(client)
+        raise KeyboardInterrupt
+    assert not opened[0]._wire._http.is_closed
+    with Client(gateway.url) as client:
+        opened.append(client)
+    assert opened[1]._wire._http.is_closed
+    opened[0].close()
