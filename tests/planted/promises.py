@@ -84,13 +84,13 @@ PROMISES = (
         "the cache goes by the beginning of the digest",
         "promise 2",
         f"{MISSES}::test_two_chunks_are_never_taken_for_each_other_by_the_cache",
-        ("chunkstore/cache.py", "key = (chunk.policy, chunk.digest)", "key = (chunk.policy, chunk.digest[:1])"),
+        ("chunkstore/cache.py", "return (chunk.policy, chunk.digest)", "return (chunk.policy, chunk.digest[:1])"),
     ),
     bug(
         "the cache does not go by the policy",
         "promise 2",
         "tests/unit/chunkstore/test_cache.py::test_two_policies_and_two_digests_are_never_mixed_up",
-        ("chunkstore/cache.py", "key = (chunk.policy, chunk.digest)", 'key = ("", chunk.digest)'),
+        ("chunkstore/cache.py", "return (chunk.policy, chunk.digest)", 'return ("", chunk.digest)'),
     ),
     bug(
         "a bad shard that a read met is not reported",

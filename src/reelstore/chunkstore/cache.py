@@ -29,8 +29,8 @@ class ChunkCache:
 
     async def get(self, chunk: Chunk) -> ByteString:
         """Return a chunk's verified bytes; errors as of the fetch. Who stops waiting leaves the fetch to the others."""
-        key = (chunk.policy, chunk.digest)
-        kept = self.kept(chunk)
+        key = _key(chunk)
+        kept = self._kept.get(key)
         if kept is not None:
             self._kept.move_to_end(key)
             return kept
@@ -43,7 +43,7 @@ class ChunkCache:
 
     def kept(self, chunk: Chunk) -> ByteString | None:
         """Return a chunk's verified bytes if they are here."""
-        return self._kept.get((chunk.policy, chunk.digest))
+        return self._kept.get(_key(chunk))
 
     async def _run(self, key: Key, chunk: Chunk) -> ByteString:
         try:
@@ -71,6 +71,10 @@ class ChunkCache:
         await asyncio.gather(*running, return_exceptions=True)
         self._kept.clear()
         self._kept_bytes = 0
+
+
+def _key(chunk: Chunk) -> Key:
+    return (chunk.policy, chunk.digest)
 
 
 def _note_end(task: asyncio.Task[ByteString]) -> None:
